@@ -1,0 +1,206 @@
+"""The messages that travel on edges: frozen dataclasses with documented shapes and units.
+
+Coordinates are pixels of the generator's full output, ``(x, y)``, float, origin at the centre of the top-left
+pixel. Pictures are uint8 RGB ``[H, W, 3]``. Arrays are torch tensors inside a container and numpy arrays between
+containers; a stage takes either with ``torch.as_tensor``. Every message carries its session and the session's step,
+which counts latent updates since the latent was set.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Literal
+
+if TYPE_CHECKING:
+    import numpy as np
+    import torch
+
+    Array = np.ndarray[Any, Any] | torch.Tensor
+
+XY = tuple[float, float]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Message:
+    """Base of all messages."""
+
+    session: str
+    step: int = 0
+
+
+@dataclass(frozen=True)
+class PointPair:
+    """One handle and where it should go, px of the full output. ``id`` stays the same while the point lives."""
+
+    id: int
+    handle: XY
+    target: XY
+
+
+@dataclass(frozen=True, kw_only=True)
+class Goal(Message):
+    """What the user wants: every point pair now on the picture. ``handle`` is where the user put it."""
+
+    points: tuple[PointPair, ...] = ()
+
+
+@dataclass(frozen=True, kw_only=True)
+class Mask(Message):
+    """What may move: ``movable`` uint8 ``[H, W]``, 1 = may move, 0 = stays (paper, section 3.2); None = no mask."""
+
+    movable: Array | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Command(Message):
+    """What the user asks the session to do; ``argument`` depends on the verb (a path for ``save``)."""
+
+    verb: Literal["start", "stop", "save", "quit"]
+    argument: str = ""
+
+
+@dataclass(frozen=True, kw_only=True)
+class LatentRequest(Message):
+    """Where a picture shall come from: a seed, or a latent already at hand (``w_plus`` ``[num_ws, w_dim]``)."""
+
+    seed: int | None = None
+    truncation_psi: float = 0.7
+    w_plus: Array | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Latent(Message):
+    """A latent code.
+
+    ``space`` "z": ``values`` float32 ``[z_dim]``, to be mapped with ``truncation_psi``.
+    ``space`` "w_plus": ``values`` float32 ``[num_ws, w_dim]``, used as it is.
+    """
+
+    space: Literal["z", "w_plus"]
+    values: Array
+    truncation_psi: float = 0.7
+
+
+@dataclass(frozen=True, kw_only=True)
+class Begin(Message):
+    """A drag begins: the optimiser's moments are reset, and the current latent becomes the drag's start."""
+
+
+@dataclass(frozen=True)
+class Box:
+    """A rectangle of a feature map.
+
+    ``values`` float ``[C, h, w]``; ``origin`` the (column, row) of its first cell in the map; ``stride`` px of the
+    full output per cell; ``map_size`` (columns, rows) of the whole map. Cell coordinate of pixel x:
+    ``u = (x + 0.5) / stride - 0.5``.
+    """
+
+    values: Array
+    origin: tuple[int, int]
+    stride: float
+    map_size: tuple[int, int]
+
+    @property
+    def whole(self) -> bool:
+        """True if the box is the whole map."""
+        return self.origin == (0, 0) and tuple(self.values.shape[-2:]) == (self.map_size[1], self.map_size[0])
+
+
+Boxes = tuple[Box, ...]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Features(Message):
+    """Features of the current latent: by level name ("64" = the map of 64 rows, "rgb" = the picture), its boxes.
+
+    ``size`` (W, H) of the full output, px. ``reference`` marks the features of a drag's start latent, from which
+    templates and reference maps are taken.
+    """
+
+    size: tuple[int, int]
+    levels: dict[str, Boxes]
+    reference: bool = False
+
+
+@dataclass(frozen=True, kw_only=True)
+class NeedBoxes(Message):
+    """Asks for more of the features of this step: ``regions`` are (x0, y0, x1, y1) px rectangles of ``level``."""
+
+    level: str
+    regions: tuple[tuple[float, float, float, float], ...]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Handles(Message):
+    """Where the handles are now: ``positions`` px per point id, and the tracker's ``confidence`` in [0, 1]."""
+
+    positions: dict[int, XY]
+    confidence: dict[int, float]
+
+
+@dataclass(frozen=True, kw_only=True)
+class FeatureGradient(Message):
+    """Gradient of the motion loss with respect to the boxes of the Features of this step.
+
+    ``levels[name][i]`` has the shape of box i's ``values``, or is None where the loss does not read the box.
+    ``loss`` is the loss itself.
+    """
+
+    levels: dict[str, tuple[Array | None, ...]]
+    loss: float
+
+
+@dataclass(frozen=True, kw_only=True)
+class Frame(Message):
+    """The picture of a latent: ``image`` uint8 RGB ``[H, W, 3]``."""
+
+    image: Array
+
+
+@dataclass(frozen=True, kw_only=True)
+class View(Message):
+    """How the window shows the picture: ``scale`` window px per output px, ``size`` (W, H) of the full output."""
+
+    scale: float
+    size: tuple[int, int]
+
+
+Stopped = Literal["reached", "max_steps", "cancelled", "lost", "failed"]
+
+
+@dataclass(frozen=True)
+class NodeFailure:
+    """A node's step raised: which node, what it runs, for which session, and the exception in one line."""
+
+    node: str
+    impl: str
+    session: str
+    exception: str
+    traceback: str = ""
+
+    def __str__(self) -> str:
+        return f"node '{self.node}' ({self.impl}) failed: {self.exception}"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Progress(Message):
+    """Feedback of a drag, one for each step, and a last one with ``stopped`` set.
+
+    ``drag_steps`` counts this drag's latent updates; ``handles`` px per point id; ``distances`` px of the full output
+    from handle to target; ``w_plus`` float32 ``[num_ws, w_dim]`` is the latent these belong to (the commit).
+    """
+
+    drag_steps: int
+    handles: dict[int, XY]
+    distances: dict[int, float]
+    confidence: dict[int, float]
+    loss: float
+    w_plus: Array
+    seconds: float
+    stopped: Stopped | None = None
+    failure: NodeFailure | None = None
+
+    @property
+    def steps_per_second(self) -> float:
+        """Latent updates per second since the drag began."""
+        return self.drag_steps / self.seconds if self.seconds > 0 else 0.0
