@@ -1,0 +1,1 @@
+"""Graph, config and launch files: read, checked before anything starts, and resolved into plain data."""
