@@ -1,4 +1,4 @@
-"""What loading a launch gives: plain frozen data that travels to any process; classes are loaded where they run."""
+"""What loading a launch gives: plain frozen data that travels to any process; classes are loaded there."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ SESSION = "runtime/session"
 class Qos:
     """How an edge delivers.
 
-    ``reliable``: every message, in order; ``depth`` 0 keeps all. ``latest``: older messages give way once ``depth``
-    wait. ``share`` (only with latest): the fraction of the container's time the consumer may take while a drag runs;
-    0 = only when idle, None = no bound.
+    ``reliable``: every message, in order; ``depth`` 0 keeps all. ``latest``: older messages give way once
+    ``depth`` wait. ``share`` (only with latest): the fraction of the container's time the consumer may take while
+    a drag runs; 0 = only when idle, None = no bound.
     """
 
     policy: Literal["latest", "reliable"] = "reliable"

@@ -1,0 +1,58 @@
+"""The runtime's own nodes as the graph sees them: ports and parameters. The executor gives their behaviour."""
+
+from __future__ import annotations
+
+from pydantic import Field
+
+from draggan_runtime.messages import (
+    Begin,
+    Command,
+    FeatureGradient,
+    Goal,
+    Handles,
+    Latent,
+    Mask,
+    Progress,
+)
+from draggan_runtime.node import Node, NodeParams, event, latched, sync
+
+
+class DragParams(NodeParams):
+    max_steps: int = Field(300, ge=1, description="latent updates after which a drag ends")
+    arrived: float | None = Field(
+        None, gt=0, description="px at 512 within which a point has arrived; unset: 1 up to 5 points, else 2"
+    )
+    min_confidence: float = Field(
+        0.0, ge=0, le=1, description="a tracker's confidence below which a handle counts as lost"
+    )
+
+
+class Drag(Node):
+    """The drag action: lets one feature gradient through per step until the handles have arrived.
+
+    When a point has arrived: within 1 px of its target for up to five points, 2 px for more, at 512 (paper,
+    section 3.2 and 4.1); at most ``max_steps`` steps.
+    """
+
+    Params = DragParams
+    inputs = {
+        "handles": sync(Handles),
+        "gradient": sync(FeatureGradient),
+        "goal": latched(Goal),
+        "latent": latched(Latent),
+    }
+    outputs = {"begin": Begin, "gradient": FeatureGradient, "progress": Progress}
+
+
+class SessionKeeper(Node):
+    """The session: what is kept, saved and reopened, and the user's commands to it."""
+
+    inputs = {
+        "command": event(Command, optional=True),
+        "goal": latched(Goal, optional=True),
+        "mask": latched(Mask, optional=True),
+        "latent": event(Latent),
+    }
+
+
+BUILTIN: dict[str, type[Node]] = {"runtime/drag": Drag, "runtime/session": SessionKeeper}
