@@ -16,6 +16,8 @@ if TYPE_CHECKING:
     import torch
 
     Array = np.ndarray[Any, Any] | torch.Tensor
+else:
+    Array = Any
 
 XY = tuple[float, float]
 
@@ -132,8 +134,12 @@ class NeedBoxes(Message):
 
 @dataclass(frozen=True, kw_only=True)
 class Handles(Message):
-    """Where the handles are now: ``positions`` px per point id, and the tracker's ``confidence`` in [0, 1]."""
+    """Where the handles are now: ``positions`` px per point id, and the tracker's ``confidence`` in [0, 1].
 
+    ``size`` (W, H) of the full output, px.
+    """
+
+    size: tuple[int, int]
     positions: dict[int, XY]
     confidence: dict[int, float]
 

@@ -1,0 +1,217 @@
+"""The drag as an action: goal, feedback each step, result, cancel.
+
+It lives where the generator is. A step goes round the loop once: the features of the current latent are tracked and
+supervised, and the action lets exactly one gradient per features message through to the generator, until the handles
+have arrived or something else ends the drag. Goals that change meanwhile are latched at step boundaries.
+"""
+
+from __future__ import annotations
+
+import math
+import threading
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import Any
+
+from draggan_runtime.builtin import Drag
+from draggan_runtime.execution.delivery import Delivery
+from draggan_runtime.execution.router import Router
+from draggan_runtime.graph.model import ResolvedGraph
+from draggan_runtime.messages import (
+    Begin,
+    FeatureGradient,
+    Goal,
+    Handles,
+    Latent,
+    Message,
+    NodeFailure,
+    Progress,
+    Stopped,
+)
+
+FEW_POINTS = 5
+
+
+def arrival_distance(points: int, arrived: float | None, height: int) -> float:
+    """Within how many px of the full output a point has arrived: 1 px at 512 for up to 5 points, else 2.
+
+    Paper, sections 3.2 and 4.1.
+    """
+    at_512 = arrived if arrived is not None else (1.0 if points <= FEW_POINTS else 2.0)
+    return at_512 * height / 512
+
+
+@dataclass
+class Feedback:
+    """One item of a drag's stream: its progress, and messages for nodes in the consumer's process."""
+
+    progress: Progress | None = None
+    deliveries: list[Delivery] = field(default_factory=list)
+
+
+@dataclass(frozen=True)
+class ParamsChange:
+    """New parameters for a node while a drag runs."""
+
+    node: str
+    params: dict[str, Any]
+
+
+class Inbox:
+    """What arrives from outside while a drag runs, kept until the step boundary; safe between threads."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._items: list[Delivery | ParamsChange] = []
+        self._open = False
+        self.cancelled = threading.Event()
+
+    def open(self) -> None:
+        with self._lock:
+            self._open = True
+            self.cancelled.clear()
+
+    def post(self, items: list[Delivery | ParamsChange]) -> bool:
+        """Leave items for the next step boundary; False if no drag runs (then nothing was taken)."""
+        with self._lock:
+            if self._open:
+                self._items.extend(items)
+            return self._open
+
+    def drain(self, close: bool = False) -> list[Delivery | ParamsChange]:
+        with self._lock:
+            self._open = self._open and not close
+            taken, self._items = self._items, []
+            return taken
+
+
+class DragAction:
+    """Runs drags over a router whose container hosts ``runtime/drag``."""
+
+    def __init__(self, graph: ResolvedGraph, node_id: str, router: Router) -> None:
+        self.node_id = node_id
+        self.router = router
+        self.params: Any = Drag.Params(**graph.nodes[node_id].params)
+        self.inbox = Inbox()
+        self._received: dict[str, dict[str, Message]] = {}
+        router.sinks[node_id] = self._receive
+
+    def _receive(self, delivery: Delivery) -> None:
+        self._received.setdefault(delivery.message.session, {})[delivery.port] = delivery.message
+
+    def run(self, session: str) -> Iterator[Feedback]:
+        """Drag until the end; the last item with a progress says why it stopped, then only messages follow."""
+        run = _Run(self, session)
+        self.inbox.open()
+        try:
+            yield from run.steps()
+        finally:
+            leftover = self.inbox.drain(close=True)
+        self._apply(leftover)
+        while self.router.idle(busy=False):
+            if deliveries := self.router.take_outside():
+                yield Feedback(deliveries=deliveries)
+            else:
+                time.sleep(0.002)
+        if deliveries := self.router.take_outside():
+            yield Feedback(deliveries=deliveries)
+
+    def _apply(self, items: list[Delivery | ParamsChange]) -> None:
+        for item in items:
+            if isinstance(item, Delivery):
+                self.router.send([item])
+            elif item.node == self.node_id:
+                self.params = Drag.Params(**{**self.params.model_dump(), **item.params})
+            else:
+                self.router.change(item.node, item.params)
+        self.router.settle()
+
+
+class _Run:
+    """One drag of one session."""
+
+    def __init__(self, action: DragAction, session: str) -> None:
+        self.action = action
+        self.router = action.router
+        self.session = session
+        self.received = action._received.setdefault(session, {})
+        self.started = time.monotonic()
+        self.drag_steps = 0
+
+    def steps(self) -> Iterator[Feedback]:
+        latent: Any = self.received.get("latent")
+        step = latent.step if latent else 0
+        self.received.pop("handles", None)
+        self.received.pop("gradient", None)
+        self._send("begin", Begin(session=self.session, step=step))
+        while True:
+            failure = self._failure()
+            progress = self._progress(failure)
+            yield Feedback(progress, self.router.take_outside())
+            if progress.stopped:
+                return
+            self.action._apply(self.action.inbox.drain())
+            self.router.idle(busy=True)
+            gradient: Any = self.received.pop("gradient")
+            self._send("gradient", gradient)
+            self.drag_steps += 1
+
+    def _send(self, port: str, message: Message) -> None:
+        self.router.emit(self.action.node_id, port, message)
+        self.router.settle()
+
+    def _failure(self) -> NodeFailure | None:
+        failures = [f for f in self.router.take_failures() if f.session == self.session]
+        if failures:
+            return failures[0]
+        latent: Latent | None = self.received.get("latent")  # type: ignore[assignment]
+        missing = [port for port in ("latent", "handles", "gradient") if port not in self.received]
+        if not missing and latent is not None:
+            missing = [p for p in ("handles", "gradient") if self.received[p].step != latent.step]
+        if missing:
+            return NodeFailure(
+                self.action.node_id, "runtime/drag", self.session, f"no {missing[0]} came for this step"
+            )
+        return None
+
+    def _progress(self, failure: NodeFailure | None) -> Progress:
+        latent: Latent | None = self.received.get("latent")  # type: ignore[assignment]
+        handles: Handles | None = self.received.get("handles")  # type: ignore[assignment]
+        gradient: FeatureGradient | None = self.received.get("gradient")  # type: ignore[assignment]
+        goal: Goal | None = self.received.get("goal")  # type: ignore[assignment]
+        targets = {p.id: p.target for p in goal.points} if goal else {}
+        positions = handles.positions if handles else {}
+        distances = {i: math.dist(xy, targets[i]) for i, xy in positions.items() if i in targets}
+        return Progress(
+            session=self.session,
+            step=latent.step if latent else 0,
+            drag_steps=self.drag_steps,
+            handles=positions,
+            distances=distances,
+            confidence=handles.confidence if handles else {},
+            loss=gradient.loss if gradient else math.nan,
+            w_plus=latent.values if latent else (),
+            seconds=time.monotonic() - self.started,
+            stopped=self._stopped(failure, handles, distances),
+            failure=failure,
+        )
+
+    def _stopped(
+        self, failure: NodeFailure | None, handles: Handles | None, distances: dict[int, float]
+    ) -> Stopped | None:
+        params = self.action.params
+        if failure is not None or handles is None:
+            return "failed"
+        if not distances:
+            return "cancelled"
+        if any(c < params.min_confidence for c in handles.confidence.values()) or not all(
+            0 <= x < handles.size[0] and 0 <= y < handles.size[1] for x, y in handles.positions.values()
+        ):
+            return "lost"
+        within = arrival_distance(len(distances), params.arrived, handles.size[1])
+        if max(distances.values()) <= within:
+            return "reached"
+        if self.action.inbox.cancelled.is_set():
+            return "cancelled"
+        return "max_steps" if self.drag_steps >= params.max_steps else None

@@ -1,0 +1,260 @@
+"""A container hosts nodes and steps them: messages go by reference, one thread runs everything.
+
+It matches messages by session and step, keeps the sessions' states, and turns what a step raises into a report.
+"""
+
+from __future__ import annotations
+
+import time
+import traceback
+from collections import defaultdict, deque
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from draggan_runtime.errors import DragganError, StartError
+from draggan_runtime.execution.delivery import Delivery, Outcome, along
+from draggan_runtime.execution.share import Share
+from draggan_runtime.graph.model import ContainerSpec, Edge, ResolvedGraph
+from draggan_runtime.messages import Message, NodeFailure
+from draggan_runtime.node import Context, Node, Turn
+
+
+class Hosted:
+    """One node in a container: the node, what it has received by session, and where its outputs go."""
+
+    def __init__(self, node: Node, impl: str, graph: ResolvedGraph) -> None:
+        self.node = node
+        self.impl = impl
+        self.edges: dict[str, list[Edge]] = defaultdict(list)
+        self.shares: dict[str, Share] = {}
+        for edge in graph.edges:
+            if edge.source_node == node.context.node_id:
+                self.edges[edge.source_port].append(edge)
+            if edge.target_node == node.context.node_id and edge.qos.policy == "latest":
+                self.shares[edge.target_port] = Share(edge.qos.share)
+        self.sync_ports = [name for name, port in node.inputs.items() if port.role == "sync"]
+        self.states: dict[str, Any] = {}
+        self.latched: dict[str, dict[str, Message]] = defaultdict(dict)
+        self.syncing: dict[str, dict[str, Message]] = defaultdict(dict)
+
+    def turn(self, session: str, step: int, inputs: Mapping[str, Message]) -> Turn:
+        """A turn of ``session`` with its latched inputs and ``inputs``."""
+        if session not in self.states:
+            self.states[session] = self.node.new_state()
+        return Turn(session, step, {**self.latched[session], **inputs}, self.states[session])
+
+    def accept(self, port: str, message: Message) -> Turn | None:
+        """Take in a message; the turn it completes, if it does."""
+        role = self.node.inputs[port].role
+        if role == "latched":
+            self.latched[message.session][port] = message
+            return None
+        if role == "event":
+            return self.turn(message.session, message.step, {port: message})
+        waiting = self.syncing[message.session]
+        waiting[port] = message
+        if any(p not in waiting or waiting[p].step != message.step for p in self.sync_ports):
+            return None
+        return self.turn(message.session, message.step, self.syncing.pop(message.session))
+
+    def check(self, turn: Turn) -> None:
+        """Raise TypeError if the turn emitted something the node does not declare."""
+        for port, message in turn.emitted:
+            declared = self.node.outputs.get(port)
+            if declared is None:
+                raise TypeError(f"emitted on '{port}', which is not an output of it")
+            if not isinstance(message, declared):
+                raise TypeError(f"'{port}' carries {declared.__name__}, not {type(message).__name__}")
+
+
+class Container:
+    """The nodes of one :class:`ContainerSpec`, made, wired and stepped in this process."""
+
+    def __init__(self, graph: ResolvedGraph, spec: ContainerSpec | None) -> None:
+        self.graph = graph
+        self.spec = spec
+        self.hosted: dict[str, Hosted] = {}
+        self.configuring = ""
+        self._waiting: dict[tuple[str, str, str], Delivery] = {}
+
+    # -- lifecycle ---------------------------------------------------------------------------------------------
+
+    def configure(self) -> None:
+        """Make and configure the nodes in the order of the graph. Raises StartError that names the node."""
+        if self.spec is None:
+            return
+        device = self._prepare_torch(self.spec)
+        for node_id in self.spec.nodes:
+            resolved = self.graph.nodes[node_id]
+            if resolved.impl.name.startswith("runtime/"):
+                continue
+            self.configuring = node_id
+            try:
+                cls, params = resolved.load()
+                node = cls(params, Context(node_id, device, self.graph.needs.get(node_id, {})))
+                node.configure()
+                node.activate()
+            except Exception as error:
+                self.close()
+                raise StartError(
+                    f"node '{node_id}' ({resolved.impl.name}) did not start: {one_line(error)}"
+                ) from error
+            self.hosted[node_id] = Hosted(node, resolved.impl.name, self.graph)
+        self.configuring = ""
+
+    @staticmethod
+    def _prepare_torch(spec: ContainerSpec) -> str:
+        if spec.threads is None and spec.device not in ("auto",) and not spec.device.startswith("cuda"):
+            return spec.device
+        import torch
+
+        if spec.threads is not None:
+            torch.set_num_threads(spec.threads)
+        if spec.device == "auto":
+            return "cuda:0" if torch.cuda.is_available() else "cpu"
+        return spec.device
+
+    def close(self) -> None:
+        """Deactivate and clean up every node, last first."""
+        for hosted in reversed(self.hosted.values()):
+            hosted.node.deactivate()
+            hosted.node.cleanup()
+        self.hosted.clear()
+
+    # -- messages ----------------------------------------------------------------------------------------------
+
+    def deliver(self, deliveries: Iterable[Delivery]) -> Outcome:
+        """Take in messages for nodes here and step every node that can, until nothing more can."""
+        outcome = Outcome()
+        self._run(deque(deliveries), outcome)
+        return self._finish(outcome)
+
+    def idle(self, busy: bool) -> Outcome:
+        """Step one node that waits on a ``latest`` input, if its share of the time allows."""
+        outcome = Outcome()
+        for key, delivery in self._waiting.items():
+            share = self.hosted[delivery.node].shares[delivery.port]
+            if share.allows(busy):
+                del self._waiting[key]
+                started = time.monotonic()
+                self._run(deque([delivery]), outcome, now=True)
+                share.used(time.monotonic() - started)
+                break
+        return self._finish(outcome)
+
+    def poll(self, session: str, step: int = 0) -> Outcome:
+        """Let the nodes that watch devices look at them, for ``session``."""
+        outcome = Outcome()
+        for node_id, hosted in self.hosted.items():
+            if not hosted.node.polls:
+                continue
+            turn = hosted.turn(session, step, {})
+            try:
+                hosted.node.poll(turn)
+                hosted.check(turn)
+            except Exception as error:
+                outcome.failures.append(self._failure(node_id, session, error))
+                continue
+            self._run(self._spread(hosted, turn, outcome), outcome)
+        return self._finish(outcome)
+
+    @property
+    def polls(self) -> bool:
+        """True if any node here watches a device."""
+        return any(hosted.node.polls for hosted in self.hosted.values())
+
+    def _finish(self, outcome: Outcome) -> Outcome:
+        outcome.pending = bool(self._waiting)
+        return outcome
+
+    def _run(self, queue: deque[Delivery], outcome: Outcome, now: bool = False) -> None:
+        while queue:
+            ready: dict[str, list[Turn]] = {}
+            arrived: deque[Delivery] = deque()
+            while queue:
+                delivery = queue.popleft()
+                if delivery.latest and not now:
+                    self._waiting[delivery.node, delivery.port, delivery.message.session] = delivery
+                    continue
+                turn = self.hosted[delivery.node].accept(delivery.port, delivery.message)
+                if turn is None:
+                    continue
+                turns = ready.setdefault(delivery.node, [])
+                if any(t.session == turn.session for t in turns):  # a session's turns go one after another
+                    arrived.extend(self._step(delivery.node, turns, outcome))
+                    turns.clear()
+                turns.append(turn)
+            now = False
+            for node_id in self.hosted:
+                if ready.get(node_id):
+                    arrived.extend(self._step(node_id, ready[node_id], outcome))
+            queue = arrived
+
+    def _step(self, node_id: str, turns: list[Turn], outcome: Outcome) -> deque[Delivery]:
+        hosted = self.hosted[node_id]
+        try:
+            hosted.node.step(turns)
+            for turn in turns:
+                hosted.check(turn)
+        except Exception as error:
+            outcome.failures.extend(self._failure(node_id, turn.session, error) for turn in turns)
+            return deque()
+        deliveries: deque[Delivery] = deque()
+        for turn in turns:
+            deliveries.extend(self._spread(hosted, turn, outcome))
+        return deliveries
+
+    def _spread(self, hosted: Hosted, turn: Turn, outcome: Outcome) -> deque[Delivery]:
+        """Deliveries for nodes here; those for elsewhere go to the outcome."""
+        here: deque[Delivery] = deque()
+        for port, message in turn.emitted:
+            for delivery in along(hosted.edges[port], message):
+                (here if delivery.node in self.hosted else outcome.deliveries).append(delivery)
+        return here
+
+    def _failure(self, node_id: str, session: str, error: Exception) -> NodeFailure:
+        return NodeFailure(
+            node_id, self.hosted[node_id].impl, session, one_line(error), "".join(traceback.format_exception(error))
+        )
+
+    # -- parameters and sessions -------------------------------------------------------------------------------
+
+    def change(self, node_id: str, params: Mapping[str, Any]) -> None:
+        """Give a node new parameters while it runs. Raises ValueError (pydantic's too) if they do not fit."""
+        node = self.hosted[node_id].node
+        stuck = sorted(node.fixed & params.keys())
+        if stuck:
+            raise ValueError(f"{node_id}.{stuck[0]} cannot change while the node runs; set it before the start")
+        node.change(node.Params(**{**node.params.model_dump(), **params}))
+
+    def change_needs(self, node_id: str, needs: Mapping[str, tuple[Any, ...]]) -> None:
+        """Tell a node that its consumers read something else now."""
+        self.hosted[node_id].node.change_needs(needs)
+
+    def snapshot(self, session: str) -> dict[str, Any]:
+        """By node id, the session's state as plain values and arrays."""
+        return {
+            node_id: hosted.node.snapshot(hosted.states[session])
+            for node_id, hosted in self.hosted.items()
+            if session in hosted.states
+        }
+
+    def restore(self, session: str, snapshot: Mapping[str, Any]) -> None:
+        """Put a session's states back as :meth:`snapshot` gave them."""
+        for node_id, data in snapshot.items():
+            self.hosted[node_id].states[session] = self.hosted[node_id].node.restore(data)
+
+    def forget(self, session: str) -> None:
+        """Drop everything kept for a session."""
+        for hosted in self.hosted.values():
+            for store in (hosted.states, hosted.latched, hosted.syncing):
+                store.pop(session, None)
+        self._waiting = {key: d for key, d in self._waiting.items() if key[2] != session}
+
+
+def one_line(error: BaseException) -> str:
+    """An exception as one line: our own errors as they are, others with their type."""
+    text = " ".join(str(error).split())
+    if isinstance(error, DragganError):
+        return text
+    return f"{type(error).__name__}: {text}" if text else type(error).__name__

@@ -1,0 +1,176 @@
+"""Carries messages between the container here, its peers, and the runtime's own nodes."""
+
+from __future__ import annotations
+
+import time
+from collections import deque
+from collections.abc import Callable, Iterable, Mapping
+from typing import Protocol
+
+from draggan_runtime.execution.container import Container
+from draggan_runtime.execution.delivery import Delivery, Outcome, along
+from draggan_runtime.execution.share import Share
+from draggan_runtime.graph.model import ResolvedGraph
+from draggan_runtime.messages import Message, NodeFailure
+
+
+class Ticket(Protocol):
+    """Work under way in a peer."""
+
+    def ready(self) -> bool:
+        """True once :meth:`result` does not block."""
+        ...
+
+    def result(self) -> Outcome:
+        """Waits for the outcome. Raises if the peer died."""
+        ...
+
+
+class Peer(Protocol):
+    """A container in another process."""
+
+    def deliver(self, deliveries: list[Delivery]) -> Ticket:
+        """Hand over messages; the ticket gives what comes of them."""
+        ...
+
+    def catch_up(self, deliveries: list[Delivery]) -> Ticket:
+        """Hand over ``latest`` messages, and let the container do all that waits for idle time."""
+        ...
+
+
+class Lane:
+    """The ``latest`` messages to one peer: one call in flight, older messages give way to newer."""
+
+    def __init__(self, peer: Peer) -> None:
+        self.peer = peer
+        self.waiting: dict[tuple[str, str, str], Delivery] = {}
+        self.pending = False
+        self.ticket: Ticket | None = None
+        self._share = Share(None)
+        self._started = 0.0
+
+    def add(self, delivery: Delivery) -> None:
+        self.waiting[delivery.node, delivery.port, delivery.message.session] = delivery
+        if self._share.share != delivery.share:
+            self._share = Share(delivery.share)
+
+    def pump(self, busy: bool) -> Outcome | None:
+        """Start a call if one is due; the outcome of a finished one."""
+        outcome = None
+        if self.ticket is not None and self.ticket.ready():
+            outcome = self.ticket.result()
+            self.ticket = None
+            self._share.used(time.monotonic() - self._started)
+        if self.ticket is None and (self.waiting or self.pending) and self._share.allows(busy):
+            self._started = time.monotonic()
+            self.ticket = self.peer.catch_up(list(self.waiting.values()))
+            self.waiting.clear()
+            self.pending = False
+        return outcome
+
+    @property
+    def quiet(self) -> bool:
+        return self.ticket is None and not self.waiting and not self.pending
+
+
+class Router:
+    """Knows where every node is, and brings messages there.
+
+    ``sinks`` take the messages of the runtime's own nodes. What nobody here can reach is kept in ``outside``.
+    """
+
+    def __init__(self, graph: ResolvedGraph, here: Container, peers: Mapping[str, Peer]) -> None:
+        self.graph = graph
+        self.here = here
+        self.peers = dict(peers)
+        self.sinks: dict[str, Callable[[Delivery], None]] = {}
+        self.outside: list[Delivery] = []
+        self.failures: list[NodeFailure] = []
+        self._owner = {node: spec.name for spec in graph.containers.values() for node in spec.nodes}
+        self._tickets: dict[str, deque[Ticket]] = {name: deque() for name in peers}
+        self._lanes = {name: Lane(peer) for name, peer in peers.items()}
+
+    def emit(self, node: str, port: str, message: Message) -> None:
+        """Send ``message`` as if from output ``port`` of ``node``."""
+        edges = (e for e in self.graph.edges if (e.source_node, e.source_port) == (node, port))
+        self.send(along(edges, message))
+
+    def send(self, deliveries: Iterable[Delivery]) -> None:
+        """Bring messages to their nodes; the container here works them off before this returns."""
+        queue = deque(deliveries)
+        while queue:
+            local: list[Delivery] = []
+            remote: dict[str, list[Delivery]] = {}
+            while queue:
+                delivery = queue.popleft()
+                owner = self._owner.get(delivery.node, "")
+                if delivery.node in self.sinks:
+                    self.sinks[delivery.node](delivery)
+                elif delivery.node in self.here.hosted:
+                    local.append(delivery)
+                elif owner not in self.peers:
+                    self.outside.append(delivery)
+                elif delivery.latest:
+                    self._lanes[owner].add(delivery)
+                else:
+                    remote.setdefault(owner, []).append(delivery)
+            for owner, batch in remote.items():
+                self._tickets[owner].append(self.peers[owner].deliver(batch))
+            if local:
+                queue.extend(self._absorb(self.here.deliver(local)))
+
+    def absorb(self, outcome: Outcome) -> None:
+        """Take over what came of work done outside of this router's calls."""
+        self.send(self._absorb(outcome))
+
+    def _absorb(self, outcome: Outcome) -> list[Delivery]:
+        self.failures.extend(outcome.failures)
+        return outcome.deliveries
+
+    def _collect(self, name: str, ticket: Ticket) -> None:
+        outcome = ticket.result()
+        self._lanes[name].pending |= outcome.pending
+        self.absorb(outcome)
+
+    def advance(self) -> bool:
+        """Take in what peers have finished, without waiting. True if anything came."""
+        came = False
+        for name, tickets in self._tickets.items():
+            while tickets and tickets[0].ready():
+                self._collect(name, tickets.popleft())
+                came = True
+        return came
+
+    def settle(self) -> None:
+        """Wait until no peer has reliable messages of ours under way."""
+        while any(self._tickets.values()):
+            for name, tickets in self._tickets.items():
+                if tickets:
+                    self._collect(name, tickets.popleft())
+
+    def idle(self, busy: bool) -> bool:
+        """Give waiting ``latest`` work its share, here and in the peers. True if some is still to be done."""
+        outcome = self.here.idle(busy)
+        self.absorb(outcome)
+        for lane in self._lanes.values():
+            done = lane.pump(busy)
+            if done is not None:
+                lane.pending |= done.pending
+                self.absorb(done)
+        return outcome.pending or any(not lane.quiet for lane in self._lanes.values())
+
+    def replace_peer(self, name: str, peer: Peer) -> None:
+        """A container was started anew: what was under way there is lost."""
+        self.peers[name] = peer
+        self._tickets[name] = deque()
+        self._lanes[name] = Lane(peer)
+
+    def take_outside(self) -> list[Delivery]:
+        """The messages for containers that cannot be reached from here, once."""
+        taken, self.outside = self.outside, []
+        return taken
+
+    def take_failures(self) -> list[NodeFailure]:
+        """The failures since the last call."""
+        taken, self.failures = self.failures, []
+        return taken
