@@ -1,0 +1,36 @@
+"""The paper's tracker (DragGAN, section 3.3, equation 2)."""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+
+from draggan_nodes.tracking.base import Found, Points, Tracker
+from draggan_nodes.tracking.level import Array, Level
+
+
+def square(half_width: float, spacing: float) -> Array:
+    """A square grid ``[K, 2]`` of offsets, from the centre outwards: of equal matches the nearest wins."""
+    n = int(half_width / spacing)
+    y, x = np.mgrid[-n : n + 1, -n : n + 1].reshape(2, -1) * spacing
+    order = np.argsort(x**2 + y**2, kind="stable")
+    return np.stack([x, y], axis=1)[order]
+
+
+class NearestTracker(Tracker):
+    """A point is where the features are nearest to its template, by L1 distance, within r2 of its last place.
+
+    Sought on a grid of one px at 512, then around the best on grids of 1/4 and 1/16 px. Confidence is the
+    cosine similarity of the template and what was found, 0 if negative.
+    """
+
+    def find(self, level: Level, points: Points) -> Found:
+        centre, row = points.positions, torch.arange(len(points.positions))
+        for half_width, spacing in (self.params.radius, 1.0), (1.0, 1 / 4), (1 / 4, 1 / 16):
+            window = level.inside(centre[:, None] + square(half_width, spacing) * level.scale)
+            values = level.sample(window)
+            templates = points.templates.to(values)
+            best = (values - templates[:, None]).abs().sum(dim=2).argmin(dim=1).cpu()
+            centre = window[row, best]
+        similarity = torch.cosine_similarity(values[row, best], templates, dim=1)
+        return Found(centre, similarity.clamp(0, 1).cpu().double().numpy())
