@@ -1,8 +1,8 @@
 """MobileStyleGAN: a StyleGAN2 student that predicts wavelet coefficients.
 
 Belousov 2021, "MobileStyleGAN: A Lightweight Convolutional Neural Network for High-Fidelity Image Synthesis",
-section 3. Built of depthwise-separable modulated convolutions; demodulation is folded into the weights, noise is
-constant.
+section 3. Built of depthwise-separable modulated convolutions; demodulation is folded into the weights, noise
+is constant.
 
 Style slots have the numbers of the StyleGAN2 it was distilled from: slot 0 drives the first convolution, slot
 3i + 1 block i's modulation before the wavelet and its first convolution, 3i + 2 its second, and 21 the last
