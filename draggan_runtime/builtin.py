@@ -1,4 +1,4 @@
-"""The runtime's own nodes as the graph sees them: ports and parameters. The executor gives their behaviour."""
+"""The runtime's own nodes as the graph sees them: ports and parameters. The executor does their work."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from draggan_runtime.messages import (
     Begin,
     Command,
     FeatureGradient,
+    Frame,
     Goal,
     Handles,
     Latent,
@@ -52,6 +53,7 @@ class SessionKeeper(Node):
         "goal": latched(Goal, optional=True),
         "mask": latched(Mask, optional=True),
         "latent": event(Latent),
+        "frame": event(Frame, optional=True),
     }
 
 

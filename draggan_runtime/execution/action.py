@@ -11,7 +11,7 @@ import math
 import threading
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from draggan_runtime.builtin import Drag
@@ -52,10 +52,11 @@ class Feedback:
 
 @dataclass(frozen=True)
 class ParamsChange:
-    """New parameters for a node while a drag runs."""
+    """New parameters for a node while it runs, and what its consumers read now (None: as before)."""
 
     node: str
     params: dict[str, Any]
+    needs: dict[str, Any] | None = None
 
 
 class Inbox:
@@ -108,7 +109,7 @@ class DragAction:
             yield from run.steps()
         finally:
             leftover = self.inbox.drain(close=True)
-        self._apply(leftover)
+        self.apply(leftover)
         while self.router.idle(busy=False):
             if deliveries := self.router.take_outside():
                 yield Feedback(deliveries=deliveries)
@@ -117,14 +118,15 @@ class DragAction:
         if deliveries := self.router.take_outside():
             yield Feedback(deliveries=deliveries)
 
-    def _apply(self, items: list[Delivery | ParamsChange]) -> None:
+    def apply(self, items: list[Delivery | ParamsChange]) -> None:
+        """Take in what came from outside; everything has it before this returns."""
         for item in items:
             if isinstance(item, Delivery):
                 self.router.send([item])
             elif item.node == self.node_id:
                 self.params = Drag.Params(**{**self.params.model_dump(), **item.params})
             else:
-                self.router.change(item.node, item.params)
+                self.router.change(item.node, item.params, item.needs)
         self.router.settle()
 
 
@@ -151,7 +153,10 @@ class _Run:
             yield Feedback(progress, self.router.take_outside())
             if progress.stopped:
                 return
-            self.action._apply(self.action.inbox.drain())
+            self.action.apply(self.action.inbox.drain())
+            if self.action.inbox.cancelled.is_set():
+                yield Feedback(replace(progress, stopped="cancelled"), self.router.take_outside())
+                return
             self.router.idle(busy=True)
             gradient: Any = self.received.pop("gradient")
             self._send("gradient", gradient)
@@ -212,6 +217,4 @@ class _Run:
         within = arrival_distance(len(distances), params.arrived, handles.size[1])
         if max(distances.values()) <= within:
             return "reached"
-        if self.action.inbox.cancelled.is_set():
-            return "cancelled"
         return "max_steps" if self.drag_steps >= params.max_steps else None

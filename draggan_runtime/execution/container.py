@@ -219,17 +219,13 @@ class Container:
 
     # -- parameters and sessions -------------------------------------------------------------------------------
 
-    def change(self, node_id: str, params: Mapping[str, Any]) -> None:
-        """Give a node new parameters while it runs. Raises ValueError (pydantic's too) if they do not fit."""
+    def change(self, node_id: str, params: Mapping[str, Any], needs: Mapping[str, Any] | None = None) -> None:
+        """Give a node new parameters while it runs, or tell it what its consumers read now."""
         node = self.hosted[node_id].node
-        stuck = sorted(node.fixed & params.keys())
-        if stuck:
-            raise ValueError(f"{node_id}.{stuck[0]} cannot change while the node runs; set it before the start")
-        node.change(node.Params(**{**node.params.model_dump(), **params}))
-
-    def change_needs(self, node_id: str, needs: Mapping[str, tuple[Any, ...]]) -> None:
-        """Tell a node that its consumers read something else now."""
-        self.hosted[node_id].node.change_needs(needs)
+        if params:
+            node.change(node.Params(**{**node.params.model_dump(), **params}))
+        if needs is not None:
+            node.change_needs(needs)
 
     def snapshot(self, session: str) -> dict[str, Any]:
         """By node id, the session's state as plain values and arrays."""

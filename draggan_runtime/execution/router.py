@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections import deque
 from collections.abc import Callable, Iterable, Mapping
-from typing import Protocol
+from typing import Any, Protocol
 
 from draggan_runtime.execution.container import Container
 from draggan_runtime.execution.delivery import Delivery, Outcome, along
@@ -35,6 +35,10 @@ class Peer(Protocol):
 
     def catch_up(self, deliveries: list[Delivery]) -> Ticket:
         """Hand over ``latest`` messages, and let the container do all that waits for idle time."""
+        ...
+
+    def change(self, node: str, params: dict[str, Any], needs: Mapping[str, Any] | None) -> None:
+        """See :meth:`Container.change`."""
         ...
 
 
@@ -158,6 +162,13 @@ class Router:
                 lane.pending |= done.pending
                 self.absorb(done)
         return outcome.pending or any(not lane.quiet for lane in self._lanes.values())
+
+    def change(self, node: str, params: dict[str, Any], needs: Mapping[str, Any] | None) -> None:
+        """See :meth:`Container.change`; wherever the node is."""
+        if node in self.here.hosted:
+            self.here.change(node, params, needs)
+        elif self._owner[node] in self.peers:
+            self.peers[self._owner[node]].change(node, params, needs)
 
     def replace_peer(self, name: str, peer: Peer) -> None:
         """A container was started anew: what was under way there is lost."""

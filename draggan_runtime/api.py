@@ -1,0 +1,210 @@
+"""The Python API: open a session, drag, look, save.
+
+    import draggan_runtime as draggan
+
+    with draggan.open(seed=7) as session:
+        result = session.drag([((512, 590), (560, 590))])
+        picture = session.image()          # uint8 RGB [H, W, 3]
+        session.save("edit.draggan")
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from draggan_runtime.app import App, pairs
+from draggan_runtime.errors import DragganError, UserError
+from draggan_runtime.graph import load_launch
+from draggan_runtime.messages import Goal, LatentRequest, Mask, Progress, Stopped
+from draggan_runtime.pictures import load_mask, save_png
+from draggan_runtime.session import SessionRecord, load_session, save_session
+
+Pair = tuple[tuple[float, float], tuple[float, float]]
+ProgressCallback = Callable[[Progress], bool | None]
+
+
+@dataclass(frozen=True)
+class DragResult:
+    """What came of a drag. ``points``: per pair its handle, target, final handle and distance, px of the output."""
+
+    stopped: Stopped
+    steps: int
+    seconds: float
+    points: list[dict[str, Any]]
+    error: str = ""
+
+    @property
+    def steps_per_second(self) -> float:
+        """Latent updates per second."""
+        return self.steps / self.seconds if self.seconds > 0 else 0.0
+
+
+class Session:
+    """One edit session on a running graph. Use :func:`open`; close it, or use it in a ``with`` block."""
+
+    def __init__(self, app: App) -> None:
+        self.app = app
+
+    def __enter__(self) -> Session:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Stop what runs and end the graph."""
+        self.app.close()
+
+    @property
+    def record(self) -> SessionRecord:
+        """What a session file would hold now."""
+        return self.app.record
+
+    @property
+    def w_plus(self) -> np.ndarray:
+        """The current latent, float32 ``[num_ws, w_dim]``."""
+        return np.asarray(self.record.w_plus)
+
+    def seed(self, seed: int, truncation_psi: float = 0.7) -> None:
+        """Show the picture of a seed; the session starts anew."""
+        self._post(LatentRequest(session=self.record.id, seed=seed, truncation_psi=truncation_psi))
+
+    def set_latent(self, w_plus: np.ndarray) -> None:
+        """Show the picture of a latent, float32 ``[num_ws, w_dim]``; the session starts anew."""
+        self._post(LatentRequest(session=self.record.id, w_plus=np.asarray(w_plus, dtype=np.float32)))
+
+    def mask(self, movable: np.ndarray | str | Path | None) -> None:
+        """What may move: ``[H, W]``, nonzero = may move; or a picture file (> 127 = may move); None = everything."""
+        size = self._size()
+        if isinstance(movable, str | Path):
+            movable = load_mask(Path(movable), size)
+        if movable is not None:
+            movable = (np.asarray(movable) != 0).astype(np.uint8)
+            if movable.shape != (size[1], size[0]):
+                raise UserError(
+                    f"mask is {' x '.join(map(str, movable.shape[::-1]))}, "
+                    f"the picture {size[0]} x {size[1]}; give one of the picture's size"
+                )
+        self._post(Mask(session=self.record.id, movable=movable))
+
+    def drag(
+        self, points: Iterable[Pair], max_steps: int | None = None, progress: ProgressCallback | None = None
+    ) -> DragResult:
+        """Drag each (handle, target) pair, px of the full output, and wait for the end.
+
+        ``progress`` is called each step; if it returns False, the drag stops within a step. Raises UserError for
+        points outside the picture.
+        """
+        goal = pairs(points)
+        width, height = self._size()
+        for pair in goal:
+            for what, (x, y) in (("handle", pair.handle), ("target", pair.target)):
+                if not (0 <= x < width and 0 <= y < height):
+                    raise UserError(
+                        f"point {pair.id}: {what} {x:g},{y:g} is outside the picture; "
+                        f"x is 0 to {width - 1}, y 0 to {height - 1}"
+                    )
+        if max_steps is not None:
+            self.app.change(self.app.drag_node, {"max_steps": max_steps})
+        self._post(Goal(session=self.record.id, points=goal))
+
+        def report(item: Progress) -> None:
+            if progress is not None and progress(item) is False:
+                self.app.cancel()
+
+        self.app.on_progress = report
+        try:
+            self.app.start_drag()
+            self.app.run_until_settled()
+        finally:
+            self.app.on_progress = None
+        return self.result()
+
+    def result(self) -> DragResult:
+        """What came of the last drag."""
+        if not self.record.history or self.app.progress is None:
+            raise UserError("nothing has been dragged yet")
+        drag = self.record.history[-1]
+        return DragResult(
+            stopped=self.app.progress.stopped or "cancelled",
+            steps=drag.steps,
+            seconds=drag.seconds,
+            points=[
+                {
+                    "handle": list(p.handle),
+                    "target": list(p.target),
+                    "final": list(drag.handles.get(p.id, p.handle)),
+                    "distance": drag.distances.get(p.id),
+                }
+                for p in drag.points
+            ],
+            error=str(self.app.progress.failure or ""),
+        )
+
+    def image(self) -> np.ndarray:
+        """The current picture, uint8 RGB ``[H, W, 3]``."""
+        self.app.run_until_settled()
+        self._raise_failures()
+        if self.app.frame is None:
+            raise UserError("there is no picture yet; choose a seed or open a session first")
+        return np.asarray(self.app.frame.image)
+
+    def save(self, path: str | Path) -> None:
+        """Write the session to a ``.draggan`` file, to be reopened exactly, or its picture to a ``.png``."""
+        path = Path(path)
+        if path.suffix.lower() == ".png":
+            save_png(path, self.image())
+        else:
+            save_session(self.record, path)
+
+    def set(self, **params: Mapping[str, Any]) -> None:
+        """Change nodes' parameters while running: ``session.set(tracker={"radius": 8})``."""
+        for node, values in params.items():
+            self.app.change(node, dict(values))
+
+    def _size(self) -> tuple[int, int]:
+        height, width = self.image().shape[:2]
+        return width, height
+
+    def _post(self, message: Any) -> None:
+        self.app.post(message)
+        self.app.run_until_settled()
+        self._raise_failures()
+
+    def _raise_failures(self) -> None:
+        failures, self.app.failures = self.app.failures, []
+        if failures:
+            raise DragganError(str(failures[0]))
+
+
+def open(
+    file: str | Path | None = None,
+    *,
+    seed: int | None = None,
+    truncation_psi: float = 0.7,
+    launch: str = "local",
+    set: Iterable[str] = (),
+) -> Session:
+    """Start a graph and open a session on it.
+
+    ``file``: a saved session; else ``seed`` chooses the first picture. ``launch``: a launch file or its name.
+    ``set``: overrides as on the command line, ``"tracker.radius=8"``.
+    """
+    record = load_session(Path(file)) if file is not None else SessionRecord()
+    session = Session(App(load_launch(launch, list(set)), record))
+    try:
+        if file is not None:
+            session.app.restore()
+            session.app.run_until_settled()
+            session._raise_failures()
+        elif seed is not None:
+            session.seed(seed, truncation_psi)
+    except BaseException:
+        session.close()
+        raise
+    return session

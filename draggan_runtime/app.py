@@ -1,0 +1,394 @@
+"""A running graph as its driver holds it: containers started, messages routed, the session kept, drags consumed."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterable, Iterator
+from typing import Any, Protocol
+
+from draggan_runtime.errors import StartError, UserError
+from draggan_runtime.execution.action import DragAction, Feedback, ParamsChange
+from draggan_runtime.execution.container import Container, one_line
+from draggan_runtime.execution.deadline import deadline as time_limit
+from draggan_runtime.execution.delivery import Delivery, along
+from draggan_runtime.execution.router import Router
+from draggan_runtime.graph.model import DRAG, SESSION, ResolvedGraph
+from draggan_runtime.messages import (
+    Command,
+    Frame,
+    Goal,
+    LatentRequest,
+    Mask,
+    Message,
+    NodeFailure,
+    PointPair,
+    Progress,
+)
+from draggan_runtime.session import SessionRecord
+
+START_DEADLINE = 300.0
+
+
+class DragStream(Protocol):
+    """A drag under way, in this process or another."""
+
+    def next(self, timeout: float) -> Feedback | None: ...
+    def post(self, items: list[Delivery | ParamsChange]) -> bool: ...
+    def cancel(self) -> None: ...
+
+
+class LocalDrag:
+    """A drag in this process: each call of :meth:`next` makes a step."""
+
+    def __init__(self, action: DragAction, session: str) -> None:
+        self._action = action
+        self._items: Iterator[Feedback] = action.run(session)
+
+    def next(self, timeout: float) -> Feedback | None:
+        return next(self._items)
+
+    def post(self, items: list[Delivery | ParamsChange]) -> bool:
+        return self._action.inbox.post(items)
+
+    def cancel(self) -> None:
+        self._action.inbox.cancelled.set()
+
+
+class App:
+    """Starts a graph in its layout and drives one session of it.
+
+    Call :meth:`pump` repeatedly; nothing happens in between except in the actors. Raises StartError if a node cannot
+    be configured within ``deadline`` s, UserError if a node refuses what the user gave.
+    """
+
+    def __init__(
+        self, graph: ResolvedGraph, record: SessionRecord | None = None, deadline: float = START_DEADLINE
+    ) -> None:
+        self.graph = graph
+        self.record = record or SessionRecord()
+        self.record.params = {n.id: dict(n.params) for n in graph.nodes.values()}
+        self.frame: Frame | None = None
+        self.progress: Progress | None = None
+        self.failures: list[NodeFailure] = []
+        self.commands: list[Command] = []
+        self.restarts: dict[str, int] = {}
+        self.on_progress: Callable[[Progress], None] | None = None
+        self._drag: DragStream | None = None
+        self._dragging = False
+        self._after_drag: list[Delivery] = []
+        self._remote: Any = None
+        for node in graph.nodes.values():
+            cls, params = node.load()
+            cls.prepare(params)
+        driver = next((s for s in graph.containers.values() if s.place == "driver"), None)
+        self._here = Container(graph, driver)
+        if any(s.place == "actor" for s in graph.containers.values()):
+            from draggan_runtime.execution.ray_host import RayContainers
+
+            self._remote = RayContainers(graph, deadline)
+        try:
+            with time_limit(deadline):
+                self._here.configure()
+        except TimeoutError:
+            self.close()
+            raise StartError(
+                f"node '{self._here.configuring}' did not start within {deadline:g} s"
+            ) from None
+        except BaseException:
+            self.close()
+            raise
+        self._router = Router(graph, self._here, self._peers())
+        self._action: DragAction | None = None
+        drag_node = graph.find(DRAG)
+        self.drag_node = drag_node
+        if drag_node is not None and driver is not None and graph.home == driver.name:
+            self._action = DragAction(graph, drag_node, self._router)
+        session_node = graph.find(SESSION)
+        if session_node is not None:
+            self._router.sinks[session_node] = self._keep
+
+    def _peers(self) -> dict[str, Any]:
+        if self._remote is None:
+            return {}
+        from draggan_runtime.execution.ray_host import RayPeer
+
+        return {name: RayPeer(handle) for name, handle in self._remote.handles.items()}
+
+    def __enter__(self) -> App:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Stop the drag, clean the nodes up, end the actors."""
+        if self._dragging and self._drag is not None:
+            self._cancel_quietly()
+        self._drag = None
+        if self._remote is not None:
+            self._remote.close()
+            self._remote = None
+        self._here.close()
+
+    def _cancel_quietly(self) -> None:
+        try:
+            self.cancel()
+        except Exception as error:
+            self._report("drag", one_line(error))
+
+    # -- what the user does ------------------------------------------------------------------------------------
+
+    def post(self, message: Message) -> None:
+        """Send a message into the graph as if from the node that usually sends its type (capture)."""
+        source = next(
+            (
+                (e.source_node, e.source_port)
+                for e in self.graph.edges
+                if self.graph.nodes[e.source_node].impl.load().outputs[e.source_port] is type(message)
+            ),
+            None,
+        )
+        if source is None:
+            raise UserError(f"graph '{self.graph.name}' has no edge for a {type(message).__name__}")
+        edges = (e for e in self.graph.edges if (e.source_node, e.source_port) == source)
+        self._forward(list(along(edges, message)))
+
+    @property
+    def dragging(self) -> bool:
+        """True from the start of a drag until its last progress."""
+        return self._dragging
+
+    @property
+    def settled(self) -> bool:
+        """True if no drag runs and the last picture has been drawn."""
+        return self._drag is None and not self._busy
+
+    def start_drag(self) -> None:
+        """Begin a drag toward the session's goal. Raises UserError if there is nothing to drag."""
+        if self._dragging:
+            return
+        if not self.record.points:
+            raise UserError("there is no point to drag; set a handle and a target first")
+        if self.record.w_plus is None:
+            raise UserError("there is no picture yet; choose a seed or open a session first")
+        while self._drag is not None:  # the picture of the drag before is still under way
+            self.pump(0.05)
+        self._router.settle()
+        self.record.begin()
+        self.progress = None
+        session = self.record.id
+        if self._action is not None:
+            self._drag = LocalDrag(self._action, session)
+        else:
+            from draggan_runtime.execution.ray_host import RayDrag
+
+            self._drag = RayDrag(self._remote.handles[self.graph.home], session)
+        self._dragging = True
+
+    def cancel(self) -> None:
+        """End the running drag at its next step boundary."""
+        if self._dragging and self._drag is not None:
+            self._drag.cancel()
+
+    def change(self, node: str, params: dict[str, Any]) -> None:
+        """Change a node's parameters while the graph runs. Raises UserError if they do not fit."""
+        before, self.graph = self.graph, self.graph.with_params(node, params)
+        changes = [ParamsChange(node, params)] + [
+            ParamsChange(producer, {}, needs)
+            for producer, needs in self.graph.needs.items()
+            if needs != before.needs.get(producer)
+        ]
+        if self._dragging and self._drag is not None and self._drag.post(list(changes)):
+            return
+        for change in changes:
+            if change.node != self.drag_node:
+                self._router.change(change.node, change.params, change.needs)
+            elif self._action is not None:
+                self._action.apply([change])
+            else:
+                self._remote.change_drag(params)
+
+    # -- what happens ------------------------------------------------------------------------------------------
+
+    _busy = False
+
+    def pump(self, wait: float = 0.0) -> bool:
+        """Let things happen once: poll windows, move messages, make or receive a step. True if anything did.
+
+        ``wait``: s to wait at most for something to come from the actors.
+        """
+        moved = self._guard(self._router.advance)
+        if self._here.polls:
+            outcome = self._here.poll(self.record.id, self.record.step)
+            self._collect(outcome.failures)
+            moved |= bool(outcome.deliveries)
+            self._forward(outcome.deliveries)
+        if self._drag is not None:
+            moved |= self._pump_drag(wait)
+        else:
+            self._busy = self._guard(lambda: self._router.idle(busy=False))
+            if self._busy and wait and self._remote is not None:
+                time.sleep(min(wait, 0.005))
+        self._collect(self._router.take_failures())
+        return moved
+
+    def run_until_settled(self) -> None:
+        """Pump until no drag runs and nothing waits."""
+        self._router.settle()
+        self.pump(0.05)
+        while not self.settled:
+            self.pump(0.05)
+
+    def _guard(self, work: Callable[[], bool]) -> bool:
+        """Do work that talks to actors; if one died, revive it."""
+        try:
+            return work()
+        except Exception as error:
+            if not self._revive(error):
+                raise
+            return True
+
+    def _pump_drag(self, wait: float) -> bool:
+        assert self._drag is not None
+        try:
+            feedback = self._drag.next(wait)
+        except StopIteration:
+            self._drag = None
+            if self._dragging:
+                self._end_failed("the drag ended without a result")
+            self._flush_after_drag()
+            return True
+        except Exception as error:
+            self._drag = None
+            if not self._revive(error):
+                raise
+            return True
+        if feedback is None:
+            return False
+        self._router.send(feedback.deliveries)
+        if feedback.progress is not None:
+            self._take(feedback.progress)
+        return True
+
+    def _take(self, progress: Progress) -> None:
+        self.record.commit(progress)
+        self.progress = progress
+        if progress.failure is not None:
+            self.failures.append(progress.failure)
+        if progress.stopped:
+            self._dragging = False
+        self._announce(progress)
+
+    def _announce(self, progress: Progress) -> None:
+        if self.drag_node is not None:
+            self._router.emit(self.drag_node, "progress", progress)
+        if self.on_progress is not None:
+            self.on_progress(progress)
+
+    def _end_failed(self, why: str) -> None:
+        failure = NodeFailure("drag", "runtime/drag", self.record.id, why)
+        last = self.progress
+        self._take(
+            Progress(
+                session=self.record.id,
+                step=self.record.step,
+                drag_steps=last.drag_steps if last else 0,
+                handles=last.handles if last else {},
+                distances=last.distances if last else {},
+                confidence=last.confidence if last else {},
+                loss=last.loss if last else float("nan"),
+                w_plus=self.record.w_plus,
+                seconds=last.seconds if last else 0.0,
+                stopped="failed",
+                failure=failure,
+            )
+        )
+
+    def _flush_after_drag(self) -> None:
+        waiting, self._after_drag = self._after_drag, []
+        self._forward(waiting)
+
+    def _forward(self, deliveries: Iterable[Delivery]) -> None:
+        """Route messages; while a drag runs elsewhere, those for elsewhere wait for its step boundary."""
+        deliveries = list(deliveries)
+        for delivery in deliveries:
+            if isinstance(delivery.message, LatentRequest):
+                if self._dragging:
+                    self.cancel()
+                    self._after_drag = deliveries
+                    return
+                self.record.request(delivery.message)
+        if self._dragging and self._action is None and self._drag is not None:
+            here = [d for d in deliveries if d.node in self._here.hosted or d.node in self._router.sinks]
+            away = [d for d in deliveries if d not in here]
+            self._router.send(here)
+            posted: list[Delivery | ParamsChange] = list(away)
+            if not away or self._drag.post(posted):
+                return
+            deliveries = away
+        self._router.send(deliveries)
+
+    def _keep(self, delivery: Delivery) -> None:
+        message = delivery.message
+        if isinstance(message, Command):
+            self.commands.append(message)
+        elif isinstance(message, Frame):
+            self.frame = message
+        else:
+            self.record.keep(message)
+
+    def _collect(self, failures: list[NodeFailure]) -> None:
+        for failure in failures:
+            if not any((f.node, f.exception) == (failure.node, failure.exception) for f in self.failures):
+                self.failures.append(failure)
+
+    def _report(self, node: str, why: str) -> None:
+        self._collect([NodeFailure(node, "", self.record.id, why)])
+
+    # -- containers that die -----------------------------------------------------------------------------------
+
+    def _revive(self, error: Exception) -> bool:
+        """After ``error``: start dead containers anew and give them the session back. False if none had died."""
+        if self._remote is None:
+            return False
+        from draggan_runtime.execution.ray_host import ContainerDied
+
+        if not isinstance(error, ContainerDied):
+            return False
+        for name in self._remote.dead():
+            spec = self.graph.containers[name]
+            count = self.restarts.get(name, 0) + 1
+            self._report(name, f"container '{name}' died")
+            if spec.restart.policy == "never" or count > spec.restart.max:
+                raise StartError(
+                    f"container '{name}' died and may not be restarted again; "
+                    "save the session, and see restart in the launch file"
+                )
+            self.restarts[name] = count
+            self._router.replace_peer(name, self._remote.restart(name))
+        if self._dragging:
+            self._end_failed("its container died and was started anew; start the drag again to go on")
+        self.restore()
+        return True
+
+    def restore(self) -> None:
+        """Send the whole record into the graph: latent, points, mask."""
+        record = self.record
+        if record.w_plus is not None:
+            history = record.history
+            seed, psi = record.seed, record.truncation_psi
+            self.post(LatentRequest(session=record.id, step=record.step, w_plus=record.w_plus,
+                                    seed=seed, truncation_psi=psi))  # fmt: skip
+            record.history = history
+        if record.mask is not None:
+            self.post(Mask(session=record.id, movable=record.mask))
+        if record.points:
+            self.post(Goal(session=record.id, points=record.points))
+
+
+def pairs(points: Iterable[tuple[tuple[float, float], tuple[float, float]]]) -> tuple[PointPair, ...]:
+    """(handle, target) pairs as messages have them, with ids from 1."""
+    return tuple(
+        PointPair(i, (float(h[0]), float(h[1])), (float(t[0]), float(t[1])))
+        for i, (h, t) in enumerate(points, start=1)
+    )

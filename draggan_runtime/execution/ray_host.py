@@ -1,0 +1,265 @@
+"""Containers as Ray actors.
+
+A private cluster on loopback: no dashboard, no usage reports, no attaching to clusters that happen to run. The drag
+is a streaming generator with one item in flight; cancel and goal changes come in by a concurrency group of their
+own, so they are heard while the loop runs.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+# Read by Ray when it is imported: bind to loopback only, report nothing, pass small messages inline.
+os.environ.setdefault("RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER", "0")
+os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
+os.environ.setdefault("RAY_max_direct_call_object_size", str(4 * 1024 * 1024))
+
+import ray
+from ray.exceptions import RayActorError
+
+from draggan_runtime.errors import StartError
+from draggan_runtime.execution.action import DragAction, Feedback, ParamsChange
+from draggan_runtime.execution.container import Container, one_line
+from draggan_runtime.execution.delivery import Delivery, Outcome
+from draggan_runtime.execution.router import Router
+from draggan_runtime.graph.model import DRAG, ResolvedGraph
+from draggan_runtime.wire import to_host
+
+ContainerDied = RayActorError
+
+
+def start_ray() -> None:
+    """Start a private cluster on this machine, if this process has none yet."""
+    if not ray.is_initialized():
+        # It says at each start that its token is on, which is as it should be.
+        logging.getLogger("ray._private.authentication").setLevel(logging.ERROR)
+        ray.init(
+            address="local",
+            include_dashboard=False,
+            log_to_driver=False,
+            logging_level="ERROR",
+            configure_logging=False,
+        )
+
+
+def stop_ray() -> None:
+    """Stop the private cluster."""
+    ray.shutdown()
+
+
+class ContainerActor:
+    """A container, its router to the others, and the drag action if it is the home."""
+
+    def __init__(self, graph: ResolvedGraph, name: str) -> None:
+        self.graph = graph
+        self.container = Container(graph, graph.containers[name])
+        self.name = name
+        self.router = Router(graph, self.container, {})
+        self.action: DragAction | None = None
+
+    def configure(self) -> str:
+        """Configure the nodes; what went wrong, or an empty line."""
+        try:
+            self.container.configure()
+        except Exception as error:
+            return one_line(error)
+        return ""
+
+    def connect(self, peers: Mapping[str, Any]) -> None:
+        """Learn where the other containers are."""
+        self.router = Router(
+            self.graph, self.container, {n: RayPeer(h) for n, h in peers.items() if n != self.name}
+        )
+        drag = self.graph.find(DRAG)
+        if drag is not None and self.graph.home == self.name:
+            self.action = DragAction(self.graph, drag, self.router)
+
+    def deliver(self, deliveries: list[Delivery]) -> Outcome:
+        """Messages for nodes here; what comes of them goes back to the caller, who routes it."""
+        return to_host(self._with_sinks(deliveries))  # type: ignore[no-any-return]
+
+    def _with_sinks(self, deliveries: list[Delivery]) -> Outcome:
+        own = [d for d in deliveries if d.node in self.router.sinks]
+        for delivery in own:
+            self.router.sinks[delivery.node](delivery)
+        return self.container.deliver([d for d in deliveries if d.node not in self.router.sinks])
+
+    def catch_up(self, deliveries: list[Delivery]) -> Outcome:
+        """Take in messages and do everything that waits for idle time."""
+        total = self._with_sinks(deliveries)
+        while total.pending:
+            outcome = self.container.idle(busy=False)
+            total.deliveries.extend(outcome.deliveries)
+            total.failures.extend(outcome.failures)
+            total.pending = outcome.pending
+        return to_host(total)  # type: ignore[no-any-return]
+
+    def drag(self, session: str) -> Iterator[Feedback]:
+        """The drag's stream."""
+        assert self.action is not None
+        for feedback in self.action.run(session):
+            yield to_host(feedback)
+
+    def change(self, node: str, params: dict[str, Any], needs: Mapping[str, Any] | None) -> None:
+        """See :meth:`Container.change`."""
+        self.container.change(node, params, needs)
+
+    def change_drag(self, params: dict[str, Any]) -> None:
+        """New parameters for the drag action."""
+        assert self.action is not None
+        self.action.apply([ParamsChange(self.action.node_id, params)])
+
+    def snapshot(self, session: str) -> dict[str, Any]:
+        """See :meth:`Container.snapshot`."""
+        return to_host(self.container.snapshot(session))  # type: ignore[no-any-return]
+
+    def restore(self, session: str, snapshot: dict[str, Any]) -> None:
+        """See :meth:`Container.restore`."""
+        self.container.restore(session, snapshot)
+
+    def close(self) -> None:
+        """Clean the nodes up."""
+        self.container.close()
+
+    @ray.method(concurrency_group="control")
+    def configuring(self) -> str:
+        """The node that is being configured."""
+        return self.container.configuring
+
+    @ray.method(concurrency_group="control")
+    def post(self, items: list[Delivery | ParamsChange]) -> bool:
+        """Leave items for the running drag's next step boundary; False if none runs."""
+        return self.action is not None and self.action.inbox.post(items)
+
+    @ray.method(concurrency_group="control")
+    def cancel(self) -> None:
+        """End the running drag at its next step boundary."""
+        if self.action is not None:
+            self.action.inbox.cancelled.set()
+
+
+class RayTicket:
+    """A call under way in an actor."""
+
+    def __init__(self, ref: Any) -> None:
+        self._ref = ref
+
+    def ready(self) -> bool:
+        done, _ = ray.wait([self._ref], timeout=0)
+        return bool(done)
+
+    def result(self) -> Outcome:
+        return ray.get(self._ref)  # type: ignore[no-any-return]
+
+
+class RayPeer:
+    """A container actor as the router sees it."""
+
+    def __init__(self, handle: Any) -> None:
+        self.handle = handle
+
+    def deliver(self, deliveries: list[Delivery]) -> RayTicket:
+        return RayTicket(self.handle.deliver.remote(to_host(deliveries)))
+
+    def catch_up(self, deliveries: list[Delivery]) -> RayTicket:
+        return RayTicket(self.handle.catch_up.remote(to_host(deliveries)))
+
+    def change(self, node: str, params: dict[str, Any], needs: Mapping[str, Any] | None) -> None:
+        ray.get(self.handle.change.remote(node, params, needs))
+
+
+class RayContainers:
+    """The actors of one graph, as its driver holds them."""
+
+    def __init__(self, graph: ResolvedGraph, deadline: float) -> None:
+        self.graph = graph
+        self.deadline = deadline
+        start_ray()
+        self.handles = {spec.name: self._create(spec.name) for spec in graph.containers.values()
+                        if spec.place == "actor"}  # fmt: skip
+        self._configure(self.handles)
+        self._connect()
+
+    def _create(self, name: str) -> Any:
+        spec = self.graph.containers[name]
+        gpus = spec.num_gpus
+        if gpus == "auto":
+            gpus = 1.0 if ray.cluster_resources().get("GPU") else 0.0
+        options = {"num_cpus": spec.num_cpus, "num_gpus": gpus, "concurrency_groups": {"control": 2}}
+        return ray.remote(**options)(ContainerActor).remote(self.graph, name)
+
+    def _configure(self, handles: Mapping[str, Any]) -> None:
+        refs = {handle.configure.remote(): name for name, handle in handles.items()}
+        done, late = ray.wait(list(refs), num_returns=len(refs), timeout=self.deadline)
+        problem = ""
+        for ref in done:
+            try:
+                problem = problem or ray.get(ref)
+            except RayActorError as error:
+                problem = f"container '{refs[ref]}' died while starting: {one_line(error)}"
+        if late and not problem:
+            name = refs[late[0]]
+            node = ray.get(handles[name].configuring.remote())
+            problem = f"node '{node}' did not start within {self.deadline:g} s (container '{name}')"
+        if problem:
+            self.kill()
+            raise StartError(problem)
+
+    def _connect(self) -> None:
+        ray.get([handle.connect.remote(self.handles) for handle in self.handles.values()])
+
+    def change_drag(self, params: dict[str, Any]) -> None:
+        """New parameters for the drag action, in its home."""
+        ray.get(self.handles[self.graph.home].change_drag.remote(params))
+
+    def restart(self, name: str) -> RayPeer:
+        """Start a dead container anew and tell the others where it is. Raises StartError."""
+        self.handles[name] = self._create(name)
+        self._configure({name: self.handles[name]})
+        self._connect()
+        return RayPeer(self.handles[name])
+
+    def dead(self) -> list[str]:
+        """Names of the containers that do not answer any more."""
+        gone = []
+        for name, handle in self.handles.items():
+            try:
+                ray.get(handle.configuring.remote(), timeout=10)
+            except (RayActorError, ray.exceptions.GetTimeoutError):
+                gone.append(name)
+        return gone
+
+    def close(self) -> None:
+        """Clean up the nodes and end the actors."""
+        try:
+            ray.get([handle.close.remote() for handle in self.handles.values()], timeout=10)
+        except (RayActorError, ray.exceptions.GetTimeoutError):
+            pass
+        self.kill()
+
+    def kill(self) -> None:
+        for handle in self.handles.values():
+            ray.kill(handle)
+
+
+class RayDrag:
+    """A drag under way in the home actor."""
+
+    def __init__(self, handle: Any, session: str) -> None:
+        self.handle = handle
+        drag = handle.drag.options(num_returns="streaming", _generator_backpressure_num_objects=1)
+        self._stream = drag.remote(session)
+
+    def next(self, timeout: float) -> Feedback | None:
+        """The next item if one comes within ``timeout`` s. Raises StopIteration at the end, ContainerDied."""
+        ready, _ = ray.wait([self._stream], timeout=timeout)
+        return ray.get(next(self._stream)) if ready else None
+
+    def post(self, items: list[Delivery | ParamsChange]) -> bool:
+        return ray.get(self.handle.post.remote(to_host(items)))  # type: ignore[no-any-return]
+
+    def cancel(self) -> None:
+        ray.get(self.handle.cancel.remote())

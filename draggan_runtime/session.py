@@ -1,0 +1,139 @@
+"""What a session is: everything needed to show, continue, save and reopen an edit exactly."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import tempfile
+from dataclasses import dataclass, field, fields
+from pathlib import Path
+from typing import Any
+
+from draggan_runtime.errors import UserError, WireError
+from draggan_runtime.messages import Goal, Latent, LatentRequest, Mask, PointPair, Progress
+from draggan_runtime.wire import pack, to_host, unpack
+
+_MAGIC = b"DRAGGAN\x01"
+_DIGEST = hashlib.sha256
+
+
+@dataclass
+class DragRecord:
+    """One drag: what was asked and what came of it. ``start``, ``end`` float32 ``[num_ws, w_dim]``."""
+
+    points: tuple[PointPair, ...]
+    start: Any
+    end: Any
+    handles: dict[int, tuple[float, float]] = field(default_factory=dict)
+    distances: dict[int, float] = field(default_factory=dict)
+    steps: int = 0
+    seconds: float = 0.0
+    stopped: str = ""
+
+
+@dataclass
+class SessionRecord:
+    """The durable state of one session.
+
+    ``w_plus`` float32 ``[num_ws, w_dim]``: the current latent, None before the first. ``mask`` uint8 ``[H, W]`` or
+    None. ``params``: by node id, what the graph was run with. ``history``: the drags so far, oldest first.
+    """
+
+    id: str = "main"
+    model: str = ""
+    seed: int | None = None
+    truncation_psi: float = 0.7
+    step: int = 0
+    w_plus: Any = None
+    points: tuple[PointPair, ...] = ()
+    mask: Any = None
+    params: dict[str, dict[str, Any]] = field(default_factory=dict)
+    history: list[DragRecord] = field(default_factory=list)
+
+    def keep(self, message: Any) -> None:
+        """Take over what a message says about the session."""
+        if isinstance(message, Goal):
+            self.points = message.points
+        elif isinstance(message, Mask):
+            self.mask = to_host(message.movable)
+        elif isinstance(message, Latent):
+            self.w_plus = to_host(message.values)
+            self.step = message.step
+
+    def request(self, message: LatentRequest) -> None:
+        """A new picture is asked for: what belonged to the old one goes."""
+        self.seed, self.truncation_psi = message.seed, message.truncation_psi
+        self.history = []
+
+    def begin(self) -> None:
+        """A drag begins at the current latent."""
+        self.history.append(DragRecord(self.points, self.w_plus, self.w_plus))
+
+    def commit(self, progress: Progress) -> None:
+        """A step of the drag under way is done."""
+        drag = self.history[-1]
+        if len(progress.w_plus):
+            self.w_plus = drag.end = to_host(progress.w_plus)
+            self.step = progress.step
+        drag.points = self.points
+        drag.handles, drag.distances = progress.handles, progress.distances
+        drag.steps, drag.seconds = progress.drag_steps, progress.seconds
+        drag.stopped = progress.stopped or ""
+
+
+def save_session(record: SessionRecord, path: Path) -> None:
+    """Write a session file: a mark, a SHA-256, and msgpack. The old file stays whole until the new one is.
+
+    Raises UserError if the folder cannot be written.
+    """
+    body = pack({f.name: _plain(getattr(record, f.name)) for f in fields(record)})
+    write_atomically(path, _MAGIC + _DIGEST(body).digest() + body)
+
+
+def load_session(path: Path) -> SessionRecord:
+    """Read a session file. Raises UserError if it is missing, damaged, or of another kind."""
+    try:
+        data = path.read_bytes()
+    except OSError as error:
+        raise UserError(f"{path}: cannot be read ({error.strerror}); give a .draggan file") from None
+    head = len(_MAGIC) + _DIGEST().digest_size
+    if not data.startswith(_MAGIC):
+        raise UserError(f"{path}: not a draggan session; give a .draggan file that this program saved")
+    body = data[head:]
+    if _DIGEST(body).digest() != data[len(_MAGIC) : head]:
+        raise UserError(f"{path}: damaged or cut off ({len(data)} bytes); use another copy of the file")
+    try:
+        values = unpack(body)
+        values["history"] = [DragRecord(**drag) for drag in values["history"]]
+        return SessionRecord(**values)
+    except (WireError, TypeError, KeyError) as error:
+        raise UserError(f"{path}: from another version of the program ({error})") from None
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, list):
+        return [{f.name: getattr(drag, f.name) for f in fields(drag)} for drag in value]
+    return value
+
+
+def write_atomically(path: Path, data: bytes) -> None:
+    """Write ``data`` to ``path`` in one go: a reader, or a crash, sees the old file or the new one.
+
+    Raises UserError if the folder cannot be written.
+    """
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+        try:
+            with os.fdopen(handle, "wb") as file:
+                file.write(data)
+                file.flush()
+                os.fsync(file.fileno())
+            os.replace(name, path)
+        except BaseException:
+            Path(name).unlink(missing_ok=True)
+            raise
+    except OSError as error:
+        raise UserError(
+            f"{path}: cannot be written ({error.strerror}); choose a folder you can write to"
+        ) from None
