@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
+from draggan_runtime.errors import UserError
+from draggan_runtime.graph.params import ParamError, unknown, validated
 from draggan_runtime.node import Need, Node, NodeParams
-from draggan_runtime.registry import ImplRef
+from draggan_runtime.registry import ImplRef, close_matches
 
 DRAG = "runtime/drag"
 SESSION = "runtime/session"
@@ -17,7 +20,7 @@ class Qos:
     """How an edge delivers.
 
     ``reliable``: every message, in order; ``depth`` 0 keeps all. ``latest``: older messages give way once
-    ``depth`` wait. ``share`` (only with latest): the fraction of the container's time the consumer may take while
+    ``depth`` wait. ``share`` (only with latest): the part of the container's time the consumer may take while
     a drag runs; 0 = only when idle, None = no bound.
     """
 
@@ -78,22 +81,51 @@ class ResolvedNode:
         return cls, cls.Params(**self.params)
 
 
+#: By node id and output port.
+Needs = dict[str, dict[str, tuple[Need, ...]]]
+
+
 @dataclass(frozen=True)
 class ResolvedGraph:
     """A checked graph with its layout. ``nodes`` in the order of the file; every node is in one container.
 
-    ``needs``: by node id and output port, what the port's consumers read.
+    ``needs``: by node id and output port, what the port's consumers read. ``notes``: what was left out because
+    an implementation was replaced by one that has no use for it.
     """
 
     name: str
     nodes: dict[str, ResolvedNode]
     edges: tuple[Edge, ...]
     containers: dict[str, ContainerSpec]
-    needs: dict[str, dict[str, tuple[Need, ...]]] = field(default_factory=dict)
+    needs: Needs = field(default_factory=dict)
+    notes: tuple[str, ...] = ()
 
     def container_of(self, node_id: str) -> ContainerSpec:
         """The container that hosts a node."""
         return next(c for c in self.containers.values() if node_id in c.nodes)
+
+    def with_params(self, node_id: str, params: Mapping[str, Any]) -> ResolvedGraph:
+        """This graph with parameters of a node changed while it runs, and the needs that follow.
+
+        Raises UserError if there is no such node or parameter, the value does not fit, or it is one of those
+        that cannot change while the node runs.
+        """
+        if node_id not in self.nodes:
+            raise UserError(f"no node '{node_id}' in the graph{close_matches(node_id, self.nodes)}")
+        node = self.nodes[node_id]
+        cls, old = node.load()
+        for name, value in params.items():
+            if name not in cls.Params.model_fields:
+                raise UserError(f"node '{node_id}': {unknown(name, node.impl.name, cls)}")
+            if name in cls.fixed and value != getattr(old, name):
+                raise UserError(f"node '{node_id}': '{name}' cannot change while the graph runs")
+        changed = replace(node, params={**node.params, **params})
+        try:
+            validated(cls, changed.params)
+        except ParamError as error:
+            raise UserError(f"node '{node_id}': {error.text(node.impl.name)}") from error
+        nodes = {**self.nodes, node_id: changed}
+        return replace(self, nodes=nodes, needs=needs_of(nodes, self.edges))
 
     def find(self, impl: str) -> str | None:
         """Id of the first node whose ``impl`` has this registered name."""
@@ -104,3 +136,17 @@ class ResolvedGraph:
         """Name of the container that hosts runtime/drag; None if the graph has no drag."""
         drag = self.find(DRAG)
         return None if drag is None else self.container_of(drag).name
+
+
+def needs_of(nodes: Mapping[str, ResolvedNode], edges: Iterable[Edge]) -> Needs:
+    """What the consumers of every output port read of it."""
+    loaded = {node.id: node.load() for node in nodes.values()}
+    found: Needs = {}
+    for edge in edges:
+        cls, params = loaded[edge.target_node]
+        need = cls.needs(params).get(edge.target_port)
+        if need is not None:
+            ports = found.setdefault(edge.source_node, {})
+            known = ports.get(edge.source_port, ())
+            ports[edge.source_port] = known if need in known else (*known, need)
+    return found
