@@ -1,6 +1,6 @@
 """draggan-runtime: drag points on a StyleGAN2 picture, on a graph of nodes."""
 
-from draggan_runtime.api import DragResult, Session, open  # noqa: A004
+from draggan_runtime.api import DragResult, Session, open
 from draggan_runtime.errors import DragganError, StartError, UserError
 from draggan_runtime.messages import Progress
 

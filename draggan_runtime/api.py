@@ -1,11 +1,11 @@
 """The Python API: open a session, drag, look, save.
 
-    import draggan_runtime as draggan
+import draggan_runtime as draggan
 
-    with draggan.open(seed=7) as session:
-        result = session.drag([((512, 590), (560, 590))])
-        picture = session.image()          # uint8 RGB [H, W, 3]
-        session.save("edit.draggan")
+with draggan.open(seed=7) as session:
+    result = session.drag([((512, 590), (560, 590))])
+    picture = session.image()          # uint8 RGB [H, W, 3]
+    session.save("edit.draggan")
 """
 
 from __future__ import annotations
@@ -188,15 +188,17 @@ def open(
     seed: int | None = None,
     truncation_psi: float = 0.7,
     launch: str = "local",
+    config: str | None = None,
     set: Iterable[str] = (),
 ) -> Session:
     """Start a graph and open a session on it.
 
-    ``file``: a saved session; else ``seed`` chooses the first picture. ``launch``: a launch file or its name.
-    ``set``: overrides as on the command line, ``"tracker.radius=8"``.
+    ``file``: a saved session, reopened with the parameters it was saved with; else ``seed`` chooses the first
+    picture. ``launch``: a launch file or its name. ``config``: a preset instead of the launch's own. ``set``:
+    overrides as on the command line, ``"tracker.radius=8"``.
     """
     record = load_session(Path(file)) if file is not None else SessionRecord()
-    session = Session(App(load_launch(launch, list(set)), record))
+    session = Session(App(load_launch(launch, [*record.overrides(), *set], config=config), record))
     try:
         if file is not None:
             session.app.restore()

@@ -66,7 +66,8 @@ class App:
     ) -> None:
         self.graph = graph
         self.record = record or SessionRecord()
-        self.record.params = {n.id: dict(n.params) for n in graph.nodes.values()}
+        self.record.params = _lasting_params(graph)
+        self.record.model = next((p["model"] for p in self.record.params.values() if "model" in p), "")
         self.frame: Frame | None = None
         self.progress: Progress | None = None
         self.failures: list[NodeFailure] = []
@@ -91,9 +92,7 @@ class App:
                 self._here.configure()
         except TimeoutError:
             self.close()
-            raise StartError(
-                f"node '{self._here.configuring}' did not start within {deadline:g} s"
-            ) from None
+            raise StartError(f"node '{self._here.configuring}' did not start within {deadline:g} s") from None
         except BaseException:
             self.close()
             raise
@@ -193,6 +192,7 @@ class App:
     def change(self, node: str, params: dict[str, Any]) -> None:
         """Change a node's parameters while the graph runs. Raises UserError if they do not fit."""
         before, self.graph = self.graph, self.graph.with_params(node, params)
+        self.record.params = _lasting_params(self.graph)
         changes = [ParamsChange(node, params)] + [
             ParamsChange(producer, {}, needs)
             for producer, needs in self.graph.needs.items()
@@ -392,3 +392,14 @@ def pairs(points: Iterable[tuple[tuple[float, float], tuple[float, float]]]) -> 
         PointPair(i, (float(h[0]), float(h[1])), (float(t[0]), float(t[1])))
         for i, (h, t) in enumerate(points, start=1)
     )
+
+
+def _lasting_params(graph: ResolvedGraph) -> dict[str, dict[str, Any]]:
+    """By node id, the ``impl`` and parameters of the nodes that make the result: neither the user's side of the
+    graph (captures, displays) nor the session itself."""
+    lasting = {}
+    for node in graph.nodes.values():
+        cls, params = node.load()
+        if cls.outputs and not cls.polls:
+            lasting[node.id] = {"impl": node.impl.name, **params.model_dump(mode="json")}
+    return lasting

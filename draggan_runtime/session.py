@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import hashlib
-import os
-import tempfile
+import json
 from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
 from draggan_runtime.errors import UserError, WireError
+from draggan_runtime.files import write_atomically
 from draggan_runtime.messages import Goal, Latent, LatentRequest, Mask, PointPair, Progress
 from draggan_runtime.wire import pack, to_host, unpack
 
@@ -36,7 +36,7 @@ class SessionRecord:
     """The durable state of one session.
 
     ``w_plus`` float32 ``[num_ws, w_dim]``: the current latent, None before the first. ``mask`` uint8 ``[H, W]`` or
-    None. ``params``: by node id, what the graph was run with. ``history``: the drags so far, oldest first.
+    None. ``params``: by node id, the ``impl`` and parameters of the nodes that make the result. ``history``: the drags so far, oldest first.
     """
 
     id: str = "main"
@@ -49,6 +49,14 @@ class SessionRecord:
     mask: Any = None
     params: dict[str, dict[str, Any]] = field(default_factory=dict)
     history: list[DragRecord] = field(default_factory=list)
+
+    def overrides(self) -> list[str]:
+        """The parameters as ``node.param=value``, to run the same graph again."""
+        return [
+            f"{node}.{name}={json.dumps(value)}"
+            for node, params in self.params.items()
+            for name, value in params.items()
+        ]
 
     def keep(self, message: Any) -> None:
         """Take over what a message says about the session."""
@@ -114,26 +122,3 @@ def _plain(value: Any) -> Any:
     if isinstance(value, list):
         return [{f.name: getattr(drag, f.name) for f in fields(drag)} for drag in value]
     return value
-
-
-def write_atomically(path: Path, data: bytes) -> None:
-    """Write ``data`` to ``path`` in one go: a reader, or a crash, sees the old file or the new one.
-
-    Raises UserError if the folder cannot be written.
-    """
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-        try:
-            with os.fdopen(handle, "wb") as file:
-                file.write(data)
-                file.flush()
-                os.fsync(file.fileno())
-            os.replace(name, path)
-        except BaseException:
-            Path(name).unlink(missing_ok=True)
-            raise
-    except OSError as error:
-        raise UserError(
-            f"{path}: cannot be written ({error.strerror}); choose a folder you can write to"
-        ) from None

@@ -37,9 +37,11 @@ def to_host(value: Any) -> Any:
         }
         return dataclasses.replace(value, **changed) if changed else value
     if isinstance(value, dict):
-        return {k: to_host(v) for k, v in value.items()}
+        items = {k: to_host(v) for k, v in value.items()}
+        return value if all(items[k] is v for k, v in value.items()) else items
     if isinstance(value, list | tuple):
-        return type(value)(to_host(v) for v in value)
+        items = type(value)(to_host(v) for v in value)
+        return value if all(a is b for a, b in zip(items, value, strict=True)) else items
     return value
 
 

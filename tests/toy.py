@@ -93,14 +93,20 @@ class Generator(Node):
 
     def _latent(self, turn):
         state = turn.state
-        turn.emit("latent", Latent(session=turn.session, step=state.step, space="w_plus", values=state.values))
+        turn.emit(
+            "latent", Latent(session=turn.session, step=state.step, space="w_plus", values=state.values)
+        )
 
     def _features(self, turn, reference=False):
         box = Box(turn.state.values.reshape(2, 1, 1), (0, 0), 512.0, (1, 1))
         turn.emit(
             "features",
             Features(
-                session=turn.session, step=turn.state.step, size=SIZE, levels={"toy": (box,)}, reference=reference
+                session=turn.session,
+                step=turn.state.step,
+                size=SIZE,
+                levels={"toy": (box,)},
+                reference=reference,
             ),
         )
 
@@ -240,7 +246,11 @@ def toy_graph(layout: str = "local", restart: Restart | None = None, **params: d
         nodes[node] = ResolvedNode(node, ref, params.get(node, {}))
     containers = {
         name: ContainerSpec(
-            name, "driver" if "display" in members else "actor", members, restart=restart or Restart(), device="cpu"
+            name,
+            "driver" if "display" in members else "actor",
+            members,
+            restart=restart or Restart(),
+            device="cpu",
         )
         for name, members in LAYOUTS[layout].items()
     }

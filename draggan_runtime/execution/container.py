@@ -214,7 +214,11 @@ class Container:
 
     def _failure(self, node_id: str, session: str, error: Exception) -> NodeFailure:
         return NodeFailure(
-            node_id, self.hosted[node_id].impl, session, one_line(error), "".join(traceback.format_exception(error))
+            node_id,
+            self.hosted[node_id].impl,
+            session,
+            one_line(error),
+            "".join(traceback.format_exception(error)),
         )
 
     # -- parameters and sessions -------------------------------------------------------------------------------

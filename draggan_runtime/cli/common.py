@@ -1,0 +1,54 @@
+"""What several commands share: option types, how points are written, how overrides are built."""
+
+from __future__ import annotations
+
+import enum
+import json
+import re
+from typing import Annotated, Any
+
+import typer
+
+from draggan_runtime.errors import UserError
+
+
+class Format(enum.StrEnum):
+    """How a command prints what it found."""
+
+    table = "table"
+    json = "json"
+
+
+FormatOption = Annotated[Format, typer.Option("--format", help="table for people, json for programs.")]
+SetOption = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--set", metavar="NODE.PARAM=VALUE", help="Override, for example tracker.radius=8. Repeatable."
+    ),
+]
+
+_POINT = re.compile(r"^\s*([\d.+-]+)\s*,\s*([\d.+-]+)\s*:\s*([\d.+-]+)\s*,\s*([\d.+-]+)\s*$")
+
+
+def parse_point(text: str) -> tuple[tuple[float, float], tuple[float, float]]:
+    """``X,Y:X,Y`` as (handle, target), px of the full output. Raises UserError."""
+    match = _POINT.match(text)
+    try:
+        if match is None:
+            raise ValueError
+        x, y, tx, ty = map(float, match.groups())
+    except ValueError:
+        raise UserError(
+            f"--point {text}: not a point pair; write X,Y:X,Y (handle:target), for example 512,590:560,590"
+        ) from None
+    return (x, y), (tx, ty)
+
+
+def override(key: str, value: Any) -> str:
+    """``key=value`` with the value as YAML reads it back."""
+    return f"{key}={json.dumps(value)}"
+
+
+def print_json(value: Any) -> None:
+    """A value as JSON on stdout."""
+    print(json.dumps(value, indent=2))

@@ -1,0 +1,70 @@
+"""``draggan launch``: run a graph in the layout of a launch file."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+
+from draggan_runtime.app import App
+from draggan_runtime.cli.common import SetOption, override
+from draggan_runtime.display_probe import display_reachable
+from draggan_runtime.files import writable_folder
+from draggan_runtime.graph import load_launch
+from draggan_runtime.live import run_live
+from draggan_runtime.session import SessionRecord, load_session
+
+
+def launch(
+    name: Annotated[
+        str, typer.Argument(metavar="LAUNCH", help="A launch file, or the name of one: live, local ...")
+    ],
+    session: Annotated[Path | None, typer.Option("--open", help="Reopen a saved .draggan session.")] = None,
+    out: Annotated[Path, typer.Option(help="Folder for what is saved.")] = Path("out"),
+    without_display: Annotated[
+        str | None, typer.Option(metavar="LAUNCH", help="What to run instead if no display can be reached.")
+    ] = None,
+    config: Annotated[str | None, typer.Option(help="Parameter preset, instead of the launch's own.")] = None,
+    set_: SetOption = None,
+) -> None:
+    """Run a graph until its capture quits.
+
+    \b
+    draggan launch live                          the window: click handle, click target, space
+    draggan launch live --set capture.seed=42    another first face
+    draggan launch live --set tracker.impl=tracking/none
+    draggan launch my/launch.yaml
+    """
+    writable_folder(out)
+    overrides: list[str] = []
+    if without_display is not None and (reason := display_reachable()) is not None:
+        print(f"no display ({reason}): performing the recorded edit of '{without_display}' instead")
+        name = without_display
+        overrides = [
+            override("display.out", str(out.resolve())),
+            override("display.video", str((out / "edit.mp4").resolve())),
+        ]
+    record = load_session(session) if session is not None else SessionRecord()
+    graph = load_launch(name, [*record.overrides(), *overrides, *(set_ or [])], config=config)
+    with Console(stderr=True).status("starting"):
+        app = App(graph, record)
+    with app:
+        if session is not None:
+            app.restore()
+        run_live(app, say, out)
+        failed = app.progress is not None and app.progress.stopped == "failed"
+        if app.progress is not None:
+            far = max(app.progress.distances.values(), default=0.0)
+            print(f"{app.progress.stopped} after {app.progress.drag_steps} steps, {far:.1f} px left")
+    for path in sorted(out.iterdir()) if overrides else []:
+        print(path)
+    if failed:
+        raise typer.Exit(1)
+
+
+def say(text: str) -> None:
+    """One line to the terminal."""
+    print(f"draggan: {text}", file=sys.stderr)
