@@ -85,9 +85,7 @@ class FFHQ:
         try:
             with zipfile.ZipFile(wheel_file) as archive:
                 mapping, synthesis = (
-                    read_constants(
-                        *(archive.read(f"random_face/data/{part}Network.{end}") for end in ("xml", "bin"))
-                    )
+                    read_constants(*(archive.read(f"random_face/data/{part}Network.{end}") for end in ("xml", "bin")))
                     for part in ("Mapping", "Synthesis")
                 )
             tensors = convert(mapping, synthesis)

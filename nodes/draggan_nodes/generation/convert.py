@@ -13,9 +13,7 @@ _SAMPLES = 10_000
 _SAMPLES_SEED = 123
 
 
-def convert(
-    mapping: Mapping[str, np.ndarray], synthesis: Mapping[str, np.ndarray]
-) -> dict[str, torch.Tensor]:
+def convert(mapping: Mapping[str, np.ndarray], synthesis: Mapping[str, np.ndarray]) -> dict[str, torch.Tensor]:
     """Tensors of :class:`MobileStyleGAN`, statistics of w included, from the constants of the two networks.
 
     The equalised-learning-rate factors of the modulations are folded into them. Raises ValueError if the

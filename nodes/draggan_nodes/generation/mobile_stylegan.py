@@ -12,7 +12,6 @@ Style slots have the numbers of the StyleGAN2 it was distilled from: slot 0 driv
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from types import MappingProxyType
 
 import torch
 from torch import nn
@@ -71,7 +70,7 @@ class MobileStyleGAN(nn.Module):
             rows = tensors["const"].shape[-1] << i + 1
             levels[str(rows)] = Level(side / rows, tensors[f"blocks.{i}.2.bias"].shape[0], 3 * i + 3)
         levels["rgb"] = Level(1.0, 3, 3 * self._depth + 1)
-        self._levels = MappingProxyType(levels)
+        self._levels = levels
 
     @property
     def name(self) -> str:
@@ -121,10 +120,7 @@ class MobileStyleGAN(nn.Module):
         """w ``[B, w_dim]`` of z ``[B, z_dim]``, without truncation."""
         x = z * torch.rsqrt(z.square().mean(1, keepdim=True) + 1e-8)
         for i in range(self._layers):
-            x = (
-                leaky_relu(linear(x, self._w[f"mapping.{i}.weight"], self._w[f"mapping.{i}.bias"]), 0.2)
-                * 2**0.5
-            )
+            x = leaky_relu(linear(x, self._w[f"mapping.{i}.weight"], self._w[f"mapping.{i}.bias"]), 0.2) * 2**0.5
         return x
 
     def mapping(self, z: torch.Tensor, truncation_psi: float = 1.0) -> torch.Tensor:

@@ -219,9 +219,7 @@ class Generator(Node):
 
     def _emit_latent(self, turn: Turn) -> None:
         state: DragState = turn.state
-        turn.emit(
-            "latent", Latent(session=turn.session, step=state.step, space="w_plus", values=state.w_plus)
-        )
+        turn.emit("latent", Latent(session=turn.session, step=state.step, space="w_plus", values=state.w_plus))
 
     def _emit_features(self, turn: Turn) -> None:
         state: DragState = turn.state

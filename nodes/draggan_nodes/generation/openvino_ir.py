@@ -48,9 +48,7 @@ def _constant(name: str, attributes: dict[str, str], data: bytes) -> np.ndarray:
         shape = tuple(int(n) for n in attributes["shape"].split(",") if n.strip())
         offset, size = int(attributes["offset"]), int(attributes["size"])
     except (KeyError, ValueError) as error:
-        raise ValueError(
-            f"constant '{name}' is described in a way that is not understood: {error}"
-        ) from error
+        raise ValueError(f"constant '{name}' is described in a way that is not understood: {error}") from error
     if size != math.prod(shape) * dtype.itemsize or offset < 0 or offset + size > len(data):
         raise ValueError(f"constant '{name}' does not lie within the data")
     return np.frombuffer(data, dtype, math.prod(shape), offset).reshape(shape)

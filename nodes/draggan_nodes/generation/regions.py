@@ -15,9 +15,7 @@ from draggan_runtime.node import Need
 Regions = dict[str, tuple[Region | None, ...]]
 
 
-def regions_for(
-    needs: Sequence[Need], handles: Iterable[XY], size: tuple[int, int], *, masked: bool
-) -> Regions:
+def regions_for(needs: Sequence[Need], handles: Iterable[XY], size: tuple[int, int], *, masked: bool) -> Regions:
     """By level, a square around each of ``handles`` (px), or the whole map.
 
     Its reach is the sum of all consumers' reaches (px at 512): the tracker looks around the handle, and the

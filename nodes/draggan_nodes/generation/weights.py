@@ -22,9 +22,7 @@ def write(file: Path, tensors: dict[str, torch.Tensor], metadata: Mapping[str, s
     temporary = None
     try:
         file.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.NamedTemporaryFile(
-            dir=file.parent, prefix=file.name, suffix=".part", delete=False
-        ) as stream:
+        with tempfile.NamedTemporaryFile(dir=file.parent, prefix=file.name, suffix=".part", delete=False) as stream:
             temporary = Path(stream.name)
             stream.write(save(tensors, dict(metadata)))
             stream.flush()
@@ -58,6 +56,4 @@ def read(file: Path) -> dict[str, torch.Tensor]:
     try:
         return dict(load_file(file))
     except (OSError, SafetensorError) as error:
-        raise UserError(
-            f"model file {file} is damaged ({error}); delete it and fetch the model again"
-        ) from error
+        raise UserError(f"model file {file} is damaged ({error}); delete it and fetch the model again") from error

@@ -31,9 +31,7 @@ def download(requirement: str, folder: Path, *, by_hand: str) -> Path:
     done = subprocess.run(command, stdout=2, stderr=subprocess.PIPE, text=True, errors="replace", check=False)
     wheels = sorted(folder.glob("*.whl"))
     if done.returncode != 0 or len(wheels) != 1:
-        errors = [
-            line.removeprefix("ERROR: ") for line in done.stderr.splitlines() if line.startswith("ERROR: ")
-        ]
+        errors = [line.removeprefix("ERROR: ") for line in done.stderr.splitlines() if line.startswith("ERROR: ")]
         reason = errors[-1] if errors else (done.stderr.strip().splitlines() or ["no reason given"])[-1]
         raise UserError(f"pip could not download {requirement} ({reason}); {by_hand}")
     return wheels[0]
