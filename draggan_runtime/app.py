@@ -225,10 +225,9 @@ class App:
             self._forward(outcome.deliveries)
         if self._drag is not None:
             moved |= self._pump_drag(wait)
-        else:
-            self._busy = self._guard(lambda: self._router.idle(busy=False))
-            if self._busy and wait and self._remote is not None:
-                time.sleep(min(wait, 0.005))
+        self._busy = self._guard(lambda: self._router.idle(busy=self._drag is not None))
+        if self._busy and wait and self._drag is None and self._remote is not None:
+            time.sleep(min(wait, 0.005))
         self._collect(self._router.take_failures())
         return moved
 

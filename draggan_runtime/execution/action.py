@@ -154,7 +154,8 @@ class _Run:
             if progress.stopped:
                 return
             self.action.apply(self.action.inbox.drain())
-            if self.action.inbox.cancelled.is_set():
+            goal: Any = self.received.get("goal")
+            if self.action.inbox.cancelled.is_set() or not goal.points:
                 yield Feedback(replace(progress, stopped="cancelled"), self.router.take_outside())
                 return
             self.router.idle(busy=True)

@@ -1,0 +1,62 @@
+"""When a drag ends, and what it says."""
+
+from __future__ import annotations
+
+import pytest
+from test_layouts import begin, drag
+from toy import toy_graph
+
+from draggan_runtime.app import App, pairs
+from draggan_runtime.errors import UserError
+from draggan_runtime.execution.action import arrival_distance
+from draggan_runtime.messages import Goal
+
+
+@pytest.mark.parametrize(
+    ("points", "arrived", "height", "px"),
+    [(1, None, 512, 1.0), (5, None, 1024, 2.0), (6, None, 512, 2.0), (68, None, 1024, 4.0), (1, 0.5, 1024, 1.0)],
+)
+def test_how_near_is_near_enough(points, arrived, height, px):
+    assert arrival_distance(points, arrived, height) == px
+
+
+def test_max_steps_ends_a_drag():
+    with App(toy_graph(drag={"max_steps": 4})) as app:
+        begin(app, target=(400.0, 400.0))
+        seen = drag(app)
+        assert (seen[-1].stopped, seen[-1].drag_steps, app.record.step) == ("max_steps", 4, 4)
+
+
+def test_a_handle_that_leaves_the_picture_is_lost():
+    with App(toy_graph(tracker={"offset": 450.0})) as app:
+        begin(app, target=(500.0, 50.0))
+        assert drag(app)[-1].stopped == "lost"
+
+
+def test_a_drag_whose_points_are_all_removed_is_cancelled():
+    with App(toy_graph()) as app:
+        begin(app, target=(400.0, 400.0))
+        app.on_progress = lambda p: app.post(Goal(session="main")) if p.drag_steps == 3 else None
+        app.start_drag()
+        app.run_until_settled()
+        assert app.progress.stopped == "cancelled"
+
+
+def test_there_must_be_a_point_and_a_picture():
+    with App(toy_graph()) as app:
+        with pytest.raises(UserError, match="no point to drag"):
+            app.start_drag()
+        app.post(Goal(session="main", points=pairs([((1, 1), (2, 2))])))
+        with pytest.raises(UserError, match="no picture yet"):
+            app.start_drag()
+
+
+def test_a_second_drag_goes_on_from_where_the_first_ended():
+    with App(toy_graph()) as app:
+        begin(app)
+        first = drag(app)
+        app.post(Goal(session="main", points=pairs([((130.0, 90.0), (140.0, 90.0))])))
+        second = drag(app)
+        assert second[0].step == first[-1].step
+        assert [d.stopped for d in app.record.history] == ["reached", "reached"]
+        assert (app.record.history[0].end == app.record.history[1].start).all()
