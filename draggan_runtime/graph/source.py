@@ -49,7 +49,7 @@ def read(path: Path) -> Source:
     lines: dict[KeyPath, int] = {}
     try:
         tree = yaml.compose(text, _Loader)
-        data = _plain(tree, (), lines) if tree is not None else None
+        data = _here(_plain(tree, (), lines), path.resolve().parent) if tree is not None else None
     except _RefusedError as error:
         raise UserError(f"{shown(path)}:{error.line}: {error}") from error
     except yaml.MarkedYAMLError as error:
@@ -67,6 +67,17 @@ def scalar(text: str) -> Any:
         return None if tree is None else _plain(tree, (), {})
     except (yaml.YAMLError, _RefusedError, RecursionError):
         return text
+
+
+def _here(value: Any, folder: Path) -> Any:
+    """``$(dirname)`` in any text is the file's own folder, as in a ROS 2 launch file."""
+    if isinstance(value, str):
+        return value.replace("$(dirname)", str(folder))
+    if isinstance(value, list):
+        return [_here(item, folder) for item in value]
+    if isinstance(value, dict):
+        return {key: _here(item, folder) for key, item in value.items()}
+    return value
 
 
 class _RefusedError(Exception):
