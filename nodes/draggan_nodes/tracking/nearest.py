@@ -25,12 +25,14 @@ class NearestTracker(Tracker):
     """
 
     def find(self, level: Level, points: Points) -> Found:
-        centre, row = points.positions, torch.arange(len(points.positions))
+        reach = self.params.radius * level.scale
+        low, high = (level.inside(points.positions + way)[:, None] for way in (-reach, reach))
+        centre, row = points.positions, np.arange(len(points.positions))
         for half_width, spacing in (self.params.radius, 1.0), (1.0, 1 / 4), (1 / 4, 1 / 16):
-            window = level.inside(centre[:, None] + square(half_width, spacing) * level.scale)
+            window = (centre[:, None] + square(half_width, spacing) * level.scale).clip(low, high)
             values = level.sample(window)
             templates = points.templates.to(values)
-            best = (values - templates[:, None]).abs().sum(dim=2).argmin(dim=1).cpu()
+            best = (values - templates[:, None]).abs().sum(dim=2).argmin(dim=1).cpu().numpy()
             centre = window[row, best]
         similarity = torch.cosine_similarity(values[row, best], templates, dim=1)
         return Found(centre, similarity.clamp(0, 1).cpu().double().numpy())

@@ -1,0 +1,205 @@
+"""The loss that moves handles, against explicit loops and finite differences in float64."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+import pytest
+import torch
+from draggan_nodes.motion.supervision import disc, fixed_cells, regions_read, steps_toward, supervise
+from hypothesis import given
+from hypothesis import strategies as st
+
+from draggan_runtime.boxes import crop, whole
+
+STRIDE = 16.0
+SIDE = 12  # cells
+OFFSETS = disc(3) * 2.0
+INSIDE = np.array([[60.3, 71.9], [120.0, 100.5]])
+TARGETS = np.array([[90.0, 60.0], [110.0, 140.0]])
+
+
+def feature_map(seed: int = 0, channels: int = 5) -> torch.Tensor:
+    return torch.from_numpy(np.random.RandomState(seed).randn(channels, SIDE, SIDE))
+
+
+def value(cells: np.ndarray, x: float, y: float) -> np.ndarray:
+    """Bilinear value at a pixel, the border continued: written down once more, one point at a time."""
+    u = min(max((x + 0.5) / STRIDE - 0.5, 0), SIDE - 1)
+    v = min(max((y + 0.5) / STRIDE - 0.5, 0), SIDE - 1)
+    i, j = min(int(u), SIDE - 2), min(int(v), SIDE - 2)
+    a, b = u - i, v - j
+    above = (1 - a) * cells[:, j, i] + a * cells[:, j, i + 1]
+    below = (1 - a) * cells[:, j + 1, i] + a * cells[:, j + 1, i + 1]
+    return (1 - b) * above + b * below
+
+
+def loss_by_loops(
+    now: np.ndarray,
+    frozen: np.ndarray,
+    positions: np.ndarray,
+    steps: np.ndarray,
+    held: tuple[np.ndarray, np.ndarray, float] | None = None,
+) -> float:
+    """Equation 1; F(q) is read from ``frozen``, F(q + d) from ``now``."""
+    total = 0.0
+    for (x, y), (dx, dy) in zip(positions, steps, strict=True):
+        if dx == 0 and dy == 0:
+            continue
+        terms = [
+            abs(a - b)
+            for ox, oy in OFFSETS
+            for a, b in zip(value(frozen, x + ox, y + oy), value(now, x + ox + dx, y + oy + dy), strict=True)
+        ]
+        total += sum(terms) / len(terms)
+    if held is not None:
+        reference, fixed, weight = held
+        terms = [abs((now[c, j, i] - reference[c, j, i]) * fixed[j, i]) for c, j, i in np.ndindex(*now.shape)]
+        total += weight * sum(terms) / len(terms)
+    return total
+
+
+def slopes(f: Callable[[np.ndarray], float], at: np.ndarray, where: list[tuple[int, ...]]) -> list[float]:
+    """Central differences of ``f`` in some cells."""
+    found = []
+    for index in where:
+        up, down = at.copy(), at.copy()
+        up[index] += 1e-6
+        down[index] -= 1e-6
+        found.append((f(up) - f(down)) / 2e-6)
+    return found
+
+
+def some_cells(gradient: np.ndarray) -> list[tuple[int, ...]]:
+    """Forty cells that matter and ten that do not."""
+    random = np.random.RandomState(1)
+    read, unread = np.argwhere(gradient != 0), np.argwhere(gradient == 0)
+    chosen = [read[i] for i in random.permutation(len(read))[:40]]
+    chosen += [unread[i] for i in random.permutation(len(unread))[:10]]
+    return [tuple(int(n) for n in index) for index in chosen]
+
+
+def held_cells(values: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor, float]:
+    movable = torch.zeros(int(SIDE * STRIDE), int(SIDE * STRIDE), dtype=torch.uint8)
+    movable[30:150, 41:170] = 1
+    reference = values + torch.from_numpy(np.random.RandomState(2).randn(*values.shape))
+    return reference, fixed_cells(movable, (SIDE, SIDE)), 2.5
+
+
+@pytest.mark.parametrize("with_mask", [False, True])
+@pytest.mark.parametrize(
+    "positions",
+    [INSIDE, np.array([[0.0, 0.0], [191.0, 100.0]]), np.array([[3.0, 188.0], [100.0, 1.0]])],
+    ids=["inside", "on the border", "near the border"],
+)
+def test_loss_and_gradient_are_those_of_equation_1(positions: np.ndarray, with_mask: bool) -> None:
+    values = feature_map()
+    steps = steps_toward(positions, TARGETS, 2.0, 2.0)
+    held = held_cells(values) if with_mask else None
+    loss, (gradient,) = supervise((whole(values, STRIDE),), positions, steps, OFFSETS, held)
+    assert gradient is not None
+    assert gradient.dtype == torch.float64
+
+    now = values.numpy()
+    plain = (held[0].numpy(), held[1].numpy(), held[2]) if held is not None else None
+
+    def moving(cells: np.ndarray) -> float:
+        return loss_by_loops(cells, now, positions, steps, plain)
+
+    assert loss == pytest.approx(moving(now), rel=1e-12)
+    where = some_cells(gradient.numpy())
+    np.testing.assert_allclose([gradient[i].item() for i in where], slopes(moving, now, where), atol=1e-7)
+
+
+def test_a_small_box_gives_what_the_whole_map_gives() -> None:
+    values = feature_map()
+    steps = steps_toward(INSIDE, TARGETS, 2.0, 2.0)
+    regions = regions_read(INSIDE, steps, OFFSETS)
+    boxes = tuple(crop(values, region, STRIDE) for region in regions)
+    assert all(not box.whole for box in boxes)
+    loss, gradients = supervise(boxes, INSIDE, steps, OFFSETS)
+    loss_whole, (gradient_whole,) = supervise((whole(values, STRIDE),), INSIDE, steps, OFFSETS)
+    assert gradient_whole is not None
+    assert loss == pytest.approx(loss_whole, rel=1e-14)
+    summed = torch.zeros_like(values)
+    for box, gradient in zip(boxes, gradients, strict=True):
+        assert gradient is not None
+        x, y = box.origin
+        summed[:, y : y + gradient.shape[1], x : x + gradient.shape[2]] += gradient
+    torch.testing.assert_close(summed, gradient_whole, rtol=0, atol=1e-15)
+
+
+def test_a_box_nobody_reads_gets_no_gradient() -> None:
+    values = feature_map()
+    steps = steps_toward(INSIDE[:1], TARGETS[:1], 2.0, 2.0)
+    unread = crop(values, (150.0, 150.0, 170.0, 170.0), STRIDE)
+    _, gradients = supervise((unread, whole(values, STRIDE)), INSIDE[:1], steps, OFFSETS)
+    assert gradients[0] is None
+    assert gradients[1] is not None
+
+
+def test_an_arrived_point_adds_nothing() -> None:
+    values = feature_map()
+    boxes = (whole(values, STRIDE),)
+    near = np.array([INSIDE[0], TARGETS[1] + [0.9, 0.0]])
+    both = supervise(boxes, near, steps_toward(near, TARGETS, 2.0, 1.0), OFFSETS)
+    first = supervise(boxes, near[:1], steps_toward(near[:1], TARGETS[:1], 2.0, 1.0), OFFSETS)
+    assert both[0] == first[0]
+    assert torch.equal(both[1][0], first[1][0])  # type: ignore[arg-type]
+    assert supervise(boxes, TARGETS, steps_toward(TARGETS, TARGETS, 2.0, 1.0), OFFSETS) == (0.0, (None,))
+
+
+def test_points_outside_every_box_are_refused() -> None:
+    box = crop(feature_map(), (0.0, 0.0, 40.0, 40.0), STRIDE)
+    with pytest.raises(ValueError, match="no box covers"):
+        supervise((box,), INSIDE, steps_toward(INSIDE, TARGETS, 2.0, 2.0), OFFSETS)
+
+
+def test_descent_moves_the_pattern_along_the_step() -> None:
+    """One cell to the right of the handle, descent makes the value what it was at the handle."""
+    values = feature_map()
+    position = np.array([[87.5, 87.5]])  # the centre of cell (5, 5)
+    step = np.array([[STRIDE, 0.0]])
+    moved = values.clone()
+    for _ in range(1000):
+        _, (gradient,) = supervise((whole(moved, STRIDE),), position, step, np.zeros((1, 2)))
+        assert gradient is not None
+        moved -= 0.02 * gradient
+    torch.testing.assert_close(moved[:, 5, 6], values[:, 5, 5], rtol=0, atol=0.01)
+    torch.testing.assert_close(moved[:, 5, 5], values[:, 5, 5], rtol=0, atol=0)
+
+
+coordinate = st.floats(-2000, 2000)
+
+
+@given(st.tuples(coordinate, coordinate), st.tuples(coordinate, coordinate), st.floats(0.1, 20))
+def test_a_step_points_at_the_target_and_never_passes_it(
+    p: tuple[float, float], target: tuple[float, float], length: float
+) -> None:
+    position, goal = np.array([p]), np.array([target])
+    d = steps_toward(position, goal, length, 0.05)
+    way = goal - position
+    distance = np.linalg.norm(way)
+    if distance <= 0.05:
+        assert not d.any()
+    else:
+        assert np.linalg.norm(d) == pytest.approx(min(length, distance))
+        np.testing.assert_allclose(d * distance, way * np.linalg.norm(d), atol=1e-6)
+
+
+def test_the_disc_of_radius_3_has_29_places() -> None:
+    offsets = disc(3)
+    assert len(offsets) == 29
+    assert {tuple(o) for o in offsets} >= {(3.0, 0.0), (2.0, 2.0), (0.0, 0.0)}
+    assert (3.0, 1.0) not in {tuple(o) for o in offsets}
+
+
+@pytest.mark.parametrize(("side", "cells"), [(48, 12), (50, 8)])
+def test_fixed_cells_are_the_share_of_each_cell_s_area(side: int, cells: int) -> None:
+    movable = (np.random.RandomState(0).rand(side, side) > 0.5).astype(np.uint8)
+    # Every pixel cut into cells x cells parts, so that each cell is a whole number of parts.
+    parts = np.kron(1.0 - movable, np.ones((cells, cells)))
+    expected = parts.reshape(cells, side, cells, side).mean(axis=(1, 3))
+    found = fixed_cells(torch.from_numpy(movable), (cells, cells))
+    np.testing.assert_allclose(found.numpy(), expected, atol=1e-6)
