@@ -80,17 +80,18 @@ class Session:
 
     def mask(self, movable: np.ndarray | str | Path | None) -> None:
         """What may move: ``[H, W]``, nonzero = may move; or a picture file (> 127 = may move); None = everything."""
-        size = self._size()
+        mask = None
         if isinstance(movable, str | Path):
-            movable = load_mask(Path(movable), size)
-        if movable is not None:
-            movable = (np.asarray(movable) != 0).astype(np.uint8)
-            if movable.shape != (size[1], size[0]):
+            mask = load_mask(Path(movable), self._size())
+        elif movable is not None:
+            width, height = self._size()
+            mask = (np.asarray(movable) != 0).astype(np.uint8)
+            if mask.shape != (height, width):
                 raise UserError(
-                    f"mask is {' x '.join(map(str, movable.shape[::-1]))}, "
-                    f"the picture {size[0]} x {size[1]}; give one of the picture's size"
+                    f"mask is {' x '.join(map(str, mask.shape[::-1]))}, "
+                    f"the picture {width} x {height}; give one of the picture's size"
                 )
-        self._post(Mask(session=self.record.id, movable=movable))
+        self._post(Mask(session=self.record.id, movable=mask))
 
     def drag(
         self, points: Iterable[Pair], max_steps: int | None = None, progress: ProgressCallback | None = None
@@ -110,7 +111,7 @@ class Session:
                         f"x is 0 to {width - 1}, y 0 to {height - 1}"
                     )
         if max_steps is not None:
-            self.app.change(self.app.drag_node, {"max_steps": max_steps})
+            self.app.change(self.app.drag_node or "drag", {"max_steps": max_steps})
         self._post(Goal(session=self.record.id, points=goal))
 
         def report(item: Progress) -> None:

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable, Iterator
-from typing import Any, Protocol
+from collections.abc import Callable, Iterable
+from typing import Any
 
 from draggan_runtime.errors import StartError, UserError
-from draggan_runtime.execution.action import DragAction, Feedback, ParamsChange
+from draggan_runtime.execution.action import DragAction, ParamsChange
 from draggan_runtime.execution.container import Container, one_line
 from draggan_runtime.execution.deadline import deadline as time_limit
 from draggan_runtime.execution.delivery import Delivery, along
 from draggan_runtime.execution.router import Router
+from draggan_runtime.execution.stream import DragStream, LocalDrag
 from draggan_runtime.graph.model import DRAG, SESSION, ResolvedGraph
 from draggan_runtime.messages import (
     Command,
@@ -27,31 +28,6 @@ from draggan_runtime.messages import (
 from draggan_runtime.session import SessionRecord
 
 START_DEADLINE = 300.0
-
-
-class DragStream(Protocol):
-    """A drag under way, in this process or another."""
-
-    def next(self, timeout: float) -> Feedback | None: ...
-    def post(self, items: list[Delivery | ParamsChange]) -> bool: ...
-    def cancel(self) -> None: ...
-
-
-class LocalDrag:
-    """A drag in this process: each call of :meth:`next` makes a step."""
-
-    def __init__(self, action: DragAction, session: str) -> None:
-        self._action = action
-        self._items: Iterator[Feedback] = action.run(session)
-
-    def next(self, timeout: float) -> Feedback | None:
-        return next(self._items)
-
-    def post(self, items: list[Delivery | ParamsChange]) -> bool:
-        return self._action.inbox.post(items)
-
-    def cancel(self) -> None:
-        self._action.inbox.cancelled.set()
 
 
 class App:
@@ -76,6 +52,7 @@ class App:
         self.on_progress: Callable[[Progress], None] | None = None
         self._drag: DragStream | None = None
         self._dragging = False
+        self._busy = False
         self._after_drag: list[Delivery] = []
         self._remote: Any = None
         for node in graph.nodes.values():
@@ -162,6 +139,10 @@ class App:
         """True if no drag runs and the last picture has been drawn."""
         return self._drag is None and not self._busy
 
+    def node_seconds(self) -> dict[str, float]:
+        """By node id, the s spent so far in the own steps of the nodes in this process."""
+        return {node: hosted.seconds for node, hosted in self._here.hosted.items()}
+
     def start_drag(self) -> None:
         """Begin a drag toward the session's goal. Raises UserError if there is nothing to drag."""
         if self._dragging:
@@ -209,8 +190,6 @@ class App:
                 self._remote.change_drag(params)
 
     # -- what happens ------------------------------------------------------------------------------------------
-
-    _busy = False
 
     def pump(self, wait: float = 0.0) -> bool:
         """Let things happen once: poll windows, move messages, make or receive a step. True if anything did.
@@ -388,8 +367,7 @@ class App:
 def pairs(points: Iterable[tuple[tuple[float, float], tuple[float, float]]]) -> tuple[PointPair, ...]:
     """(handle, target) pairs as messages have them, with ids from 1."""
     return tuple(
-        PointPair(i, (float(h[0]), float(h[1])), (float(t[0]), float(t[1])))
-        for i, (h, t) in enumerate(points, start=1)
+        PointPair(i, (float(h[0]), float(h[1])), (float(t[0]), float(t[1]))) for i, (h, t) in enumerate(points, start=1)
     )
 
 

@@ -20,9 +20,13 @@ def run_live(app: App, say: Say, out: Path) -> None:
 
     ``out``: folder for what ``save`` writes when it names no file.
     """
-    said = 0
+    said, ended = 0, None
     while True:
         moved = app.pump(wait=0.005)
+        if app.progress is not ended and app.progress is not None and app.progress.stopped:
+            ended = app.progress
+            far = max(ended.distances.values(), default=0.0)
+            say(f"{ended.stopped} after {ended.drag_steps} steps, {far:.1f} px left")
         for failure in app.failures[said:]:
             say(str(failure))
         said = len(app.failures)

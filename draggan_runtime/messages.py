@@ -193,7 +193,8 @@ class Progress(Message):
     """Feedback of a drag, one for each step, and a last one with ``stopped`` set.
 
     ``drag_steps`` counts this drag's latent updates; ``handles`` px per point id; ``distances`` px of the full output
-    from handle to target; ``w_plus`` float32 ``[num_ws, w_dim]`` is the latent these belong to (the commit).
+    from handle to target; ``w_plus`` float32 ``[num_ws, w_dim]`` is the latent these belong to (the commit), empty if
+    there is none.
     """
 
     drag_steps: int

@@ -36,7 +36,8 @@ class SessionRecord:
     """The durable state of one session.
 
     ``w_plus`` float32 ``[num_ws, w_dim]``: the current latent, None before the first. ``mask`` uint8 ``[H, W]`` or
-    None. ``params``: by node id, the ``impl`` and parameters of the nodes that make the result. ``history``: the drags so far, oldest first.
+    None. ``params``: by node id, the ``impl`` and parameters of the nodes that make the result. ``history``: the
+    drags so far, oldest first.
     """
 
     id: str = "main"

@@ -31,14 +31,12 @@ def to_host(value: Any) -> Any:
         return np.ascontiguousarray(value.detach().cpu().numpy())
     if dataclasses.is_dataclass(value) and not isinstance(value, type):
         changed = {
-            f.name: new
-            for f in dataclasses.fields(value)
-            if (new := to_host(old := getattr(value, f.name))) is not old
+            f.name: new for f in dataclasses.fields(value) if (new := to_host(old := getattr(value, f.name))) is not old
         }
         return dataclasses.replace(value, **changed) if changed else value
     if isinstance(value, dict):
-        items = {k: to_host(v) for k, v in value.items()}
-        return value if all(items[k] is v for k, v in value.items()) else items
+        entries = {k: to_host(v) for k, v in value.items()}
+        return value if all(entries[k] is v for k, v in value.items()) else entries
     if isinstance(value, list | tuple):
         items = type(value)(to_host(v) for v in value)
         return value if all(a is b for a, b in zip(items, value, strict=True)) else items

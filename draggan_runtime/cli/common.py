@@ -22,9 +22,7 @@ class Format(enum.StrEnum):
 FormatOption = Annotated[Format, typer.Option("--format", help="table for people, json for programs.")]
 SetOption = Annotated[
     list[str] | None,
-    typer.Option(
-        "--set", metavar="NODE.PARAM=VALUE", help="Override, for example tracker.radius=8. Repeatable."
-    ),
+    typer.Option("--set", metavar="NODE.PARAM=VALUE", help="Override, for example tracker.radius=8. Repeatable."),
 ]
 
 _POINT = re.compile(r"^\s*([\d.+-]+)\s*,\s*([\d.+-]+)\s*:\s*([\d.+-]+)\s*,\s*([\d.+-]+)\s*$")

@@ -60,20 +60,14 @@ def _devices() -> Finding:
 def _display() -> Finding:
     reason = display_reachable()
     if reason is None:
-        return Finding(
-            "display", "ok", os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY") or "native"
-        )
-    return Finding(
-        "display", "note", reason, "draggan drag needs none; for the window, set DISPLAY (or use Xvfb)"
-    )
+        return Finding("display", "ok", os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY") or "native")
+    return Finding("display", "note", reason, "draggan drag needs none; for the window, set DISPLAY (or use Xvfb)")
 
 
 def _opencv() -> Finding:
     import cv2
 
-    gui = next(
-        (line.split(":")[1].strip() for line in cv2.getBuildInformation().splitlines() if "GUI:" in line), ""
-    )
+    gui = next((line.split(":")[1].strip() for line in cv2.getBuildInformation().splitlines() if "GUI:" in line), "")
     if not gui or gui == "NONE":
         return Finding(
             "OpenCV window", "broken", f"{cv2.__version__} without a GUI",
@@ -96,16 +90,12 @@ def _video() -> Finding:
 def _ray() -> Finding:
     # Started in a process of its own: a cluster that cannot start must not take the doctor along.
     code = "from draggan_runtime.execution.ray_host import start_ray, stop_ray; start_ray(); stop_ray()"
-    done = subprocess.run(
-        [sys.executable, "-c", code], capture_output=True, text=True, timeout=120, check=False
-    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=120, check=False)
     import ray
 
     if done.returncode:
         last = (done.stderr.strip().splitlines() or ["no message"])[-1]
-        return Finding(
-            "Ray", "broken", f"{ray.__version__} does not start: {last}", "see /tmp/ray/session_latest/logs"
-        )
+        return Finding("Ray", "broken", f"{ray.__version__} does not start: {last}", "see /tmp/ray/session_latest/logs")
     return Finding("Ray", "ok", f"{ray.__version__}, starts a private cluster on loopback")
 
 

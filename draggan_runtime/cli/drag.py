@@ -34,16 +34,12 @@ def drag(
     session: Annotated[
         Path | None, typer.Option("--open", help="Go on from a saved .draggan session instead of a seed.")
     ] = None,
-    truncation_psi: Annotated[
-        float, typer.Option(min=0, max=1.5, help="Truncation toward the mean face.")
-    ] = 0.7,
+    truncation_psi: Annotated[float, typer.Option(min=0, max=1.5, help="Truncation toward the mean face.")] = 0.7,
     mask: Annotated[Path | None, typer.Option(help="8-bit picture of what may move (> 127).")] = None,
     model: Annotated[str | None, typer.Option(help="Model; see draggan models list.")] = None,
     max_steps: Annotated[int, typer.Option(min=1, help="Latent updates at most.")] = 300,
     video: Annotated[Path | None, typer.Option(help="Also write a video: .mp4 or .gif.")] = None,
-    watermark: Annotated[
-        bool, typer.Option("--watermark", help="Draw 'synthetic' on what is saved.")
-    ] = False,
+    watermark: Annotated[bool, typer.Option("--watermark", help="Draw 'synthetic' on what is saved.")] = False,
     launch: Annotated[str, typer.Option(help="Launch file or name: the layout.")] = "",
     config: Annotated[str | None, typer.Option(help="Parameter preset, instead of the launch's own.")] = None,
     set_: SetOption = None,

@@ -14,14 +14,13 @@ from draggan_runtime.cli.common import SetOption, override
 from draggan_runtime.display_probe import display_reachable
 from draggan_runtime.files import writable_folder
 from draggan_runtime.graph import load_launch
+from draggan_runtime.graph.model import ResolvedGraph
 from draggan_runtime.live import run_live
 from draggan_runtime.session import SessionRecord, load_session
 
 
 def launch(
-    name: Annotated[
-        str, typer.Argument(metavar="LAUNCH", help="A launch file, or the name of one: live, local ...")
-    ],
+    name: Annotated[str, typer.Argument(metavar="LAUNCH", help="A launch file, or the name of one: live, local ...")],
     session: Annotated[Path | None, typer.Option("--open", help="Reopen a saved .draggan session.")] = None,
     out: Annotated[Path, typer.Option(help="Folder for what is saved.")] = Path("out"),
     without_display: Annotated[
@@ -48,7 +47,12 @@ def launch(
             override("display.video", str((out / "edit.mp4").resolve())),
         ]
     record = load_session(session) if session is not None else SessionRecord()
-    graph = load_launch(name, [*record.overrides(), *overrides, *(set_ or [])], config=config)
+    overrides += [*record.overrides(), *(set_ or [])]
+    graph = load_launch(name, overrides, config=config)
+    if session is not None:
+        graph = load_launch(name, [*_continued(graph, record), *overrides], config=config)
+    for note in graph.notes:
+        say(note)
     with Console(stderr=True).status("starting"):
         app = App(graph, record)
     with app:
@@ -56,13 +60,23 @@ def launch(
             app.restore()
         run_live(app, say, out)
         failed = app.progress is not None and app.progress.stopped == "failed"
-        if app.progress is not None:
-            far = max(app.progress.distances.values(), default=0.0)
-            print(f"{app.progress.stopped} after {app.progress.drag_steps} steps, {far:.1f} px left")
-    for path in sorted(out.iterdir()) if overrides else []:
+    for path in sorted(out.iterdir()) if name == without_display else []:
         print(path)
     if failed:
         raise typer.Exit(1)
+
+
+def _continued(graph: ResolvedGraph, record: SessionRecord) -> list[str]:
+    """Overrides that make the captures take up the record's points, and ask for no picture of their own."""
+    points = [{"handle": p.handle, "target": p.target} for p in record.points]
+    values = {"seed": None, "points": points}
+    return [
+        override(f"{node.id}.{name}", value)
+        for node in graph.nodes.values()
+        if node.impl.load().polls
+        for name, value in values.items()
+        if name in node.impl.load().Params.model_fields
+    ]
 
 
 def say(text: str) -> None:

@@ -40,10 +40,7 @@ def list_(format_: FormatOption = Format.table) -> None:
         return
     table = Table("name", "pictures", "licence", "weights")
     for row in rows:
-        where = (
-            row["path"]
-            or f"not fetched ({row['download_bytes'] / 1e6:.1f} MB): draggan models fetch {row['name']}"
-        )
+        where = row["path"] or f"not fetched ({row['download_bytes'] / 1e6:.1f} MB): draggan models fetch {row['name']}"
         table.add_row(row["name"], f"{row['width']} x {row['height']}", row["licence"], where)
     Console().print(table)
 

@@ -14,6 +14,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+import numpy as np
+
 from draggan_runtime.builtin import Drag
 from draggan_runtime.execution.delivery import Delivery
 from draggan_runtime.execution.router import Router
@@ -176,9 +178,7 @@ class _Run:
         if not missing and latent is not None:
             missing = [p for p in ("handles", "gradient") if self.received[p].step != latent.step]
         if missing:
-            return NodeFailure(
-                self.action.node_id, "runtime/drag", self.session, f"no {missing[0]} came for this step"
-            )
+            return NodeFailure(self.action.node_id, "runtime/drag", self.session, f"no {missing[0]} came for this step")
         return None
 
     def _progress(self, failure: NodeFailure | None) -> Progress:
@@ -197,7 +197,7 @@ class _Run:
             distances=distances,
             confidence=handles.confidence if handles else {},
             loss=gradient.loss if gradient else math.nan,
-            w_plus=latent.values if latent else (),
+            w_plus=latent.values if latent else np.empty((0, 0), np.float32),
             seconds=time.monotonic() - self.started,
             stopped=self._stopped(failure, handles, distances),
             failure=failure,

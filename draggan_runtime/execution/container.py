@@ -33,6 +33,7 @@ class Hosted:
             if edge.target_node == node.context.node_id and edge.qos.policy == "latest":
                 self.shares[edge.target_port] = Share(edge.qos.share)
         self.sync_ports = [name for name, port in node.inputs.items() if port.role == "sync"]
+        self.seconds = 0.0  # spent in the node's own steps
         self.states: dict[str, Any] = {}
         self.latched: dict[str, dict[str, Message]] = defaultdict(dict)
         self.syncing: dict[str, dict[str, Message]] = defaultdict(dict)
@@ -96,9 +97,7 @@ class Container:
                 node.activate()
             except Exception as error:
                 self.close()
-                raise StartError(
-                    f"node '{node_id}' ({resolved.impl.name}) did not start: {one_line(error)}"
-                ) from error
+                raise StartError(f"node '{node_id}' ({resolved.impl.name}) did not start: {one_line(error)}") from error
             self.hosted[node_id] = Hosted(node, resolved.impl.name, self.graph)
         self.configuring = ""
 
@@ -192,6 +191,7 @@ class Container:
 
     def _step(self, node_id: str, turns: list[Turn], outcome: Outcome) -> deque[Delivery]:
         hosted = self.hosted[node_id]
+        started = time.perf_counter()
         try:
             hosted.node.step(turns)
             for turn in turns:
@@ -199,6 +199,8 @@ class Container:
         except Exception as error:
             outcome.failures.extend(self._failure(node_id, turn.session, error) for turn in turns)
             return deque()
+        finally:
+            hosted.seconds += time.perf_counter() - started
         deliveries: deque[Delivery] = deque()
         for turn in turns:
             deliveries.extend(self._spread(hosted, turn, outcome))

@@ -23,9 +23,7 @@ class Delivery:
 def along(edges: Iterable[Edge], message: Message) -> Iterator[Delivery]:
     """``message`` sent along each of ``edges``."""
     for edge in edges:
-        yield Delivery(
-            edge.target_node, edge.target_port, message, edge.qos.policy == "latest", edge.qos.share
-        )
+        yield Delivery(edge.target_node, edge.target_port, message, edge.qos.policy == "latest", edge.qos.share)
 
 
 @dataclass

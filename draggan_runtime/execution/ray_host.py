@@ -7,6 +7,7 @@ own, so they are heard while the loop runs.
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import os
 from collections.abc import Iterator, Mapping
@@ -70,9 +71,7 @@ class ContainerActor:
 
     def connect(self, peers: Mapping[str, Any]) -> None:
         """Learn where the other containers are."""
-        self.router = Router(
-            self.graph, self.container, {n: RayPeer(h) for n, h in peers.items() if n != self.name}
-        )
+        self.router = Router(self.graph, self.container, {n: RayPeer(h) for n, h in peers.items() if n != self.name})
         drag = self.graph.find(DRAG)
         if drag is not None and self.graph.home == self.name:
             self.action = DragAction(self.graph, drag, self.router)
@@ -213,7 +212,7 @@ class RayContainers:
 
     def change_drag(self, params: dict[str, Any]) -> None:
         """New parameters for the drag action, in its home."""
-        ray.get(self.handles[self.graph.home].change_drag.remote(params))
+        ray.get(self.handles[self.graph.home or ""].change_drag.remote(params))
 
     def restart(self, name: str) -> RayPeer:
         """Start a dead container anew and tell the others where it is. Raises StartError."""
@@ -234,10 +233,8 @@ class RayContainers:
 
     def close(self) -> None:
         """Clean up the nodes and end the actors."""
-        try:
+        with contextlib.suppress(RayActorError, ray.exceptions.GetTimeoutError):
             ray.get([handle.close.remote() for handle in self.handles.values()], timeout=10)
-        except (RayActorError, ray.exceptions.GetTimeoutError):
-            pass
         self.kill()
 
     def kill(self) -> None:
