@@ -14,6 +14,7 @@ import importlib
 import importlib.machinery
 import importlib.util
 import os
+import re
 import sys
 import sysconfig
 import traceback
@@ -109,9 +110,10 @@ def available() -> list[Available]:
 
 
 def summary(cls: type) -> str:
-    """First line of a class's own docstring, or ""."""
+    """First sentence of a class's own docstring, or ""."""
     text = (cls.__dict__.get("__doc__") or "").strip()
-    return text.splitlines()[0] if text else ""
+    paragraph = " ".join(text.split("\n\n")[0].split())
+    return re.split(r"(?<=\.)\s", paragraph)[0]
 
 
 def close_matches(word: str, known: Iterable[str]) -> str:

@@ -66,9 +66,9 @@ def lay_overrides(drafts: Drafts, containers: Containers, overrides: Iterable[st
     """``node.param=value``, ``node.impl=name`` and ``container.threads=2`` of the command line."""
     for text in overrides:
         where = f"--set {text}"
-        left, equals, value = text.partition("=")
-        owner, dot, name = left.strip().partition(".")
-        if not (equals and dot and owner and name):
+        key, value = split_override(text)
+        owner, _, name = key.partition(".")
+        if not (owner and name):
             raise UserError(f"{where}: write node.parameter=value, as in tracker.radius=8")
         if owner in drafts:
             _set(drafts[owner], name, value, Origin(Layer.SET, where, Path.cwd()))
@@ -77,6 +77,14 @@ def lay_overrides(drafts: Drafts, containers: Containers, overrides: Iterable[st
         else:
             known = [*drafts, *containers]
             raise UserError(f"{where}: no node or container '{owner}'{close_matches(owner, known)}")
+
+
+def split_override(text: str) -> tuple[str, str]:
+    """Key and value of ``key=value``. Raises UserError if there is no ``=``."""
+    key, equals, value = text.partition("=")
+    if not equals:
+        raise UserError(f"--set {text}: write key=value, as in tracker.radius=8")
+    return key.strip(), value
 
 
 def _set(draft: NodeDraft, name: str, text: str, origin: Origin) -> None:
