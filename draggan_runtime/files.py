@@ -11,18 +11,23 @@ from pathlib import Path
 from draggan_runtime.errors import UserError
 
 
+def part_path(path: Path) -> Path:
+    """Where this process writes what shall become ``path``: a hidden name beside it."""
+    return path.with_name(f".{path.name}.{os.getpid()}.part")
+
+
 @contextlib.contextmanager
 def replacing(path: Path) -> Iterator[Path]:
-    """A temporary path beside ``path`` that takes its place if the block succeeds, and is removed if it does not.
+    """:func:`part_path`, which takes the place of ``path`` if the block succeeds, and is removed if it does not.
 
     Raises UserError if the folder cannot be written.
     """
-    part = path.with_name(f".{path.name}.{os.getpid()}.part")
+    part = part_path(path)
     try:
         yield part
         part.replace(path)
     except OSError as error:
-        raise _unwritable(path, error) from error
+        raise unwritable(path, error) from error
     finally:
         with contextlib.suppress(OSError):
             part.unlink(missing_ok=True)
@@ -43,9 +48,10 @@ def writable_folder(path: Path) -> Path:
         with tempfile.TemporaryFile(dir=path):
             pass
     except OSError as error:
-        raise _unwritable(path, error) from error
+        raise unwritable(path, error) from error
     return path
 
 
-def _unwritable(path: Path, error: OSError) -> UserError:
+def unwritable(path: Path, error: OSError) -> UserError:
+    """The error a user sees when ``path`` cannot be written."""
     return UserError(f"cannot write {path}: {error.strerror or error}; choose a folder you can write to")

@@ -6,11 +6,7 @@ which tools and platforms that label generated media look for.
 
 from __future__ import annotations
 
-import contextlib
-import os
 import struct
-import tempfile
-from collections.abc import Iterator
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -20,6 +16,7 @@ from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont, ImageOps, PngImagePlugin
 
 from draggan_runtime.errors import UserError
+from draggan_runtime.files import replacing
 
 if TYPE_CHECKING:
     from draggan_runtime.messages import Array
@@ -85,44 +82,6 @@ def watermarked(image: Pixels) -> Pixels:
         stroke_fill=(0, 0, 0),
     )
     return np.array(picture)
-
-
-def part_path(path: Path) -> Path:
-    """Where this process writes what shall become ``path``: a hidden name beside it."""
-    return path.with_name(f".{path.name}.{os.getpid()}.part")
-
-
-@contextlib.contextmanager
-def replacing(path: Path) -> Iterator[Path]:
-    """:func:`part_path`, which becomes ``path`` if the block succeeds, and is removed if it does not.
-
-    Raises UserError if the folder cannot be written.
-    """
-    part = part_path(path)
-    try:
-        yield part
-        part.replace(path)
-    except OSError as error:
-        raise unwritable(path, error) from error
-    finally:
-        with contextlib.suppress(OSError):
-            part.unlink(missing_ok=True)
-
-
-def writable_folder(path: Path) -> Path:
-    """``path``, made if it did not exist. Raises UserError if files cannot be written there."""
-    try:
-        path.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryFile(dir=path):
-            pass
-    except OSError as error:
-        raise unwritable(path, error) from error
-    return path
-
-
-def unwritable(path: Path, error: OSError) -> UserError:
-    """The error a user sees when ``path`` cannot be written."""
-    return UserError(f"cannot write {path}: {error.strerror or error}; choose a folder you can write to")
 
 
 def save_png(path: Path | str, image: Array, watermark: bool = False) -> None:

@@ -89,6 +89,20 @@ def test_a_tracked_handle_is_drawn_where_it_is_now() -> None:
     assert math.dist(centre_of(drawn, HANDLE), (160, 210)) < 0.4
 
 
+def test_the_whole_way_can_be_drawn_from_where_the_handle_started() -> None:
+    drawn = overlay(GREY, goal((7, (100.0, 200.0), (300.0, 200.0))), {7: (295.0, 200.0)}, from_start=True)
+    assert math.dist(centre_of(drawn, HANDLE), (295, 200)) < 0.4
+    assert (drawn[200, 99:101] == 255).all()
+    assert (drawn[200, 120:280] == 255).all()
+
+
+def test_a_target_shows_around_the_handle_that_has_reached_it() -> None:
+    large = np.full((1024, 1024, 3), 128, np.uint8)
+    drawn = overlay(large, goal((0, (100.0, 200.0), (100.0, 200.0))))
+    for colour in (HANDLE, TARGET):
+        assert math.dist(centre_of(drawn, colour), (100, 200)) < 0.4
+
+
 def test_a_handle_on_its_target_or_beyond_the_border_is_no_error() -> None:
     overlay(GREY, goal((0, (9.0, 9.0), (9.0, 9.0)), (1, (-0.5, -0.5), (511.5, 511.5)), (2, (4.0, 4.0), (4.1, 4.0))))
 

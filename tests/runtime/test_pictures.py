@@ -15,7 +15,8 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from draggan_runtime.errors import UserError
-from draggan_runtime.pictures import load_mask, load_picture, save_png, watermarked, writable_folder, xmp_packet
+from draggan_runtime.files import writable_folder
+from draggan_runtime.pictures import load_mask, load_picture, save_png, watermarked, xmp_packet
 
 IPTC = "{http://iptc.org/std/Iptc4xmpExt/2008-02-29/}DigitalSourceType"
 GENERATED = "http://cv.iptc.org/newscodes/digitalsourcetype/trainedAlgorithmicMedia"

@@ -53,18 +53,21 @@ def overlay(
     mask: Mask | None = None,
     *,
     preview: Goal | None = None,
+    from_start: bool = False,
     scale: float = 1.0,
 ) -> Pixels:
     """``image`` with what may not move darkened, and each pair's handle (red), target (blue) and arrow.
 
-    ``handles`` are tracked positions by point id, where they differ from the goal's; ``preview`` is drawn
+    ``handles`` are tracked positions by point id, where they differ from the goal's. An arrow leads from the handle to
+    the target; ``from_start``, it leads from where the goal has the handle, with a white dot there. ``preview`` is drawn
     the same way. Dots and lines scale with the image.
     """
     drawn = _shaded(image, mask)
     handles = handles or {}
     for pairs in (goal, preview):
         for pair in pairs.points if pairs else ():
-            _pair(drawn, _at(handles.get(pair.id, pair.handle), scale), _at(pair.target, scale))
+            start = _at(pair.handle, scale) if from_start else None
+            _pair(drawn, _at(handles.get(pair.id, pair.handle), scale), _at(pair.target, scale), start)
     return drawn
 
 
@@ -87,16 +90,24 @@ def _fixed(xy: XY) -> tuple[int, int]:
     return round(xy[0] * 2**_SHIFT), round(xy[1] * 2**_SHIFT)
 
 
-def _pair(image: Pixels, handle: XY, target: XY) -> None:
+def _pair(image: Pixels, handle: XY, target: XY, start: XY | None) -> None:
     unit = max(min(image.shape[:2]), 256) / 512
-    radius, width = 4.5 * unit, 1.6 * unit
-    gap = math.dist(handle, target)
+    radius, width = 5.5 * unit, 1.6 * unit
+    tail = handle if start is None else start
+    gap = math.dist(tail, target)
     if gap > 2 * radius:  # shorter, the dots themselves say it
+        head = min(7 * unit, gap - radius)
         for colour, line in ((RIM, width + 1.6 * unit), (ARROW, width)):
-            _arrow(image, handle, target, radius, max(1, round(line)), colour, head=min(7 * unit, gap - radius))
-    for xy, colour in ((target, TARGET), (handle, HANDLE)):
-        for r, fill in ((radius + 1.2 * unit, RIM), (radius + 0.7 * unit, ARROW), (radius - 0.5 * unit, colour)):
-            cv2.circle(image, _fixed(xy), round(r * 2**_SHIFT), fill, -1, cv2.LINE_AA, _SHIFT)
+            _arrow(image, tail, target, radius, max(1, round(line)), colour, head)
+    if start is not None:
+        _dot(image, start, 0.6 * radius, ARROW, unit)
+    _dot(image, target, radius, TARGET, unit)
+    _dot(image, handle, 0.65 * radius, HANDLE, unit)  # smaller, so that a target reached shows around it
+
+
+def _dot(image: Pixels, xy: XY, radius: float, colour: tuple[int, int, int], unit: float) -> None:
+    for r, fill in ((radius + 0.9 * unit, RIM), (radius + 0.5 * unit, ARROW), (radius - 0.2 * unit, colour)):
+        cv2.circle(image, _fixed(xy), round(r * 2**_SHIFT), fill, -1, cv2.LINE_AA, _SHIFT)
 
 
 def _arrow(

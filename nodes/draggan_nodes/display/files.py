@@ -13,9 +13,10 @@ from draggan_nodes.display.draw import overlay
 from draggan_nodes.display.trail import Trail
 from draggan_nodes.display.video import SUFFIXES, VideoWriter
 from draggan_runtime.errors import UserError
+from draggan_runtime.files import writable_folder
 from draggan_runtime.messages import Frame, Goal, Mask, Progress
 from draggan_runtime.node import Node, NodeParams, Turn, event, latched
-from draggan_runtime.pictures import Pixels, pixels, save_png, watermarked, writable_folder
+from draggan_runtime.pictures import Pixels, pixels, save_png, watermarked
 
 
 class FileParams(NodeParams):
@@ -134,7 +135,8 @@ class FileDisplay(Node):
         state.ended = None
         image = pixels(frame.image)
         self._save("after.png", image)
-        self._save("overlay.png", overlay(image, turn.get("goal"), ended.handles, turn.get("mask")))
+        drawn = overlay(image, turn.get("goal"), ended.handles, turn.get("mask"), from_start=True)
+        self._save("overlay.png", drawn)
 
     def _save(self, name: str, image: Pixels) -> None:
         if self.params.out:

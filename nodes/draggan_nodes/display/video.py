@@ -17,7 +17,8 @@ import cv2
 import numpy as np
 
 from draggan_runtime.errors import UserError
-from draggan_runtime.pictures import Pixels, part_path, replacing, unwritable, xmp_packet
+from draggan_runtime.files import part_path, replacing, unwritable
+from draggan_runtime.pictures import Pixels, xmp_packet
 
 SUFFIXES = (".mp4", ".gif")
 GIF_SIDE = 512  # px, the longer side at most
