@@ -17,10 +17,11 @@ from typing import Any
 
 import numpy as np
 
+from draggan_runtime import models
 from draggan_runtime.app import App, pairs
 from draggan_runtime.errors import DragganError, UserError
 from draggan_runtime.graph import load_launch
-from draggan_runtime.messages import Goal, LatentRequest, Mask, Progress, Stopped
+from draggan_runtime.messages import Goal, LatentRequest, Mask, PointPair, Progress, Stopped
 from draggan_runtime.pictures import load_mask, save_png
 from draggan_runtime.session import SessionRecord, load_session, save_session
 
@@ -101,15 +102,7 @@ class Session:
         ``progress`` is called each step; if it returns False, the drag stops within a step. Raises UserError for
         points outside the picture.
         """
-        goal = pairs(points)
-        width, height = self._size()
-        for pair in goal:
-            for what, (x, y) in (("handle", pair.handle), ("target", pair.target)):
-                if not (0 <= x < width and 0 <= y < height):
-                    raise UserError(
-                        f"point {pair.id}: {what} {x:g},{y:g} is outside the picture; "
-                        f"x is 0 to {width - 1}, y 0 to {height - 1}"
-                    )
+        goal = checked_pairs(points, self._size())
         if max_steps is not None:
             self.app.change(self.app.drag_node or "drag", {"max_steps": max_steps})
         self._post(Goal(session=self.record.id, points=goal))
@@ -169,8 +162,7 @@ class Session:
             self.app.change(node, dict(values))
 
     def _size(self) -> tuple[int, int]:
-        height, width = self.image().shape[:2]
-        return width, height
+        return models.find(self.record.model).info.size
 
     def _post(self, message: Any) -> None:
         self.app.post(message)
@@ -181,6 +173,20 @@ class Session:
         failures, self.app.failures = self.app.failures, []
         if failures:
             raise DragganError(str(failures[0]))
+
+
+def checked_pairs(points: Iterable[Pair], size: tuple[int, int]) -> tuple[PointPair, ...]:
+    """(handle, target) pairs as messages have them. Raises UserError if one is outside a picture of ``size`` (W, H)."""
+    goal = pairs(points)
+    width, height = size
+    for pair in goal:
+        for what, (x, y) in (("handle", pair.handle), ("target", pair.target)):
+            if not (0 <= x < width and 0 <= y < height):
+                raise UserError(
+                    f"point {pair.id}: {what} {x:g},{y:g} is outside the picture; "
+                    f"x is 0 to {width - 1}, y 0 to {height - 1}"
+                )
+    return goal
 
 
 def open(

@@ -43,7 +43,7 @@ class App:
         self.graph = graph
         self.record = record or SessionRecord()
         self.record.params = _lasting_params(graph)
-        self.record.model = next((p["model"] for p in self.record.params.values() if "model" in p), "")
+        self.record.model = model_of(graph)
         self.frame: Frame | None = None
         self.progress: Progress | None = None
         self.failures: list[NodeFailure] = []
@@ -353,11 +353,9 @@ class App:
         """Send the whole record into the graph: latent, points, mask."""
         record = self.record
         if record.w_plus is not None:
-            history = record.history
-            seed, psi = record.seed, record.truncation_psi
-            self.post(LatentRequest(session=record.id, step=record.step, w_plus=record.w_plus,
-                                    seed=seed, truncation_psi=psi))  # fmt: skip
-            record.history = history
+            kept = record.seed, record.truncation_psi, record.history
+            self.post(LatentRequest(session=record.id, step=record.step, w_plus=record.w_plus))
+            record.seed, record.truncation_psi, record.history = kept
         if record.mask is not None:
             self.post(Mask(session=record.id, movable=record.mask))
         if record.points:
@@ -371,6 +369,11 @@ def pairs(points: Iterable[tuple[tuple[float, float], tuple[float, float]]]) -> 
     )
 
 
+def model_of(graph: ResolvedGraph) -> str:
+    """Name of the model the graph runs: the first ``model`` parameter of its nodes; "" if none has one."""
+    return next((str(p.model) for _, p in (n.load() for n in graph.nodes.values()) if hasattr(p, "model")), "")
+
+
 def _lasting_params(graph: ResolvedGraph) -> dict[str, dict[str, Any]]:
     """By node id, the ``impl`` and parameters of the nodes that make the result: neither the user's side of the
     graph (captures, displays) nor the session itself."""
@@ -378,5 +381,6 @@ def _lasting_params(graph: ResolvedGraph) -> dict[str, dict[str, Any]]:
     for node in graph.nodes.values():
         cls, params = node.load()
         if cls.outputs and not cls.polls:
-            lasting[node.id] = {"impl": node.impl.name, **params.model_dump(mode="json")}
+            impl = node.impl.target if ".py:" in node.impl.target else node.impl.name
+            lasting[node.id] = {"impl": impl, **params.model_dump(mode="json")}
     return lasting

@@ -54,7 +54,7 @@ class SessionRecord:
     def overrides(self) -> list[str]:
         """The parameters as ``node.param=value``, to run the same graph again."""
         return [
-            f"{node}.{name}={json.dumps(value)}"
+            f"{node}.{name}={value if name == 'impl' else json.dumps(value)}"
             for node, params in self.params.items()
             for name, value in params.items()
         ]

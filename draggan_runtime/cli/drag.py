@@ -15,11 +15,15 @@ from rich.console import Console
 from rich.progress import BarColumn, TextColumn
 from rich.progress import Progress as Bar
 
-from draggan_runtime import api
+from draggan_runtime import api, models
+from draggan_runtime.app import model_of
 from draggan_runtime.cli.common import Format, FormatOption, SetOption, override, parse_point, print_json
 from draggan_runtime.errors import UserError
 from draggan_runtime.files import writable_folder, write_atomically
+from draggan_runtime.graph import load_launch
 from draggan_runtime.messages import Progress
+from draggan_runtime.pictures import load_mask
+from draggan_runtime.session import load_session
 
 INTERRUPTED = 130
 
@@ -67,13 +71,10 @@ def drag(
     if model is not None:
         overrides += [override("generator.model", model), override("renderer.model", model)]
     launch = launch or ("record" if video else "local")
+    overrides += set_ or []
+    _check(points, mask, session, launch, config, overrides)
     with api.open(
-        session,
-        seed=seed,
-        truncation_psi=truncation_psi,
-        launch=launch,
-        config=config,
-        set=[*overrides, *(set_ or [])],
+        session, seed=seed, truncation_psi=truncation_psi, launch=launch, config=config, set=overrides
     ) as running:
         if mask is not None:
             running.mask(mask)
@@ -99,6 +100,22 @@ def drag(
         raise typer.Exit(1)
     if report.interrupted:
         raise typer.Exit(INTERRUPTED)
+
+
+def _check(
+    points: list[api.Pair],
+    mask: Path | None,
+    session: Path | None,
+    launch: str,
+    config: str | None,
+    overrides: list[str],
+) -> None:
+    """Refuse what cannot work before anything is fetched or started."""
+    saved = load_session(session).overrides() if session is not None else []
+    size = models.find(model_of(load_launch(launch, [*saved, *overrides], config=config))).info.size
+    api.checked_pairs(points, size)
+    if mask is not None:
+        load_mask(mask, size)
 
 
 class _Report:

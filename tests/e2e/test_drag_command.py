@@ -103,7 +103,7 @@ def test_ctrl_c_ends_the_drag_and_keeps_what_there_is(tmp_path):
         ([*POINT, "--set", "traker.radius=8"], ["traker", "tracker"]),
         ([*POINT, "--set", "tracker.impl=tracking/nearst"], ["tracking/nearst", "tracking/nearest"]),
         ([*POINT, "--model", "cats"], ["cats", "ffhq"]),
-        ([*POINT, "--mask", "{small_mask}"], ["small.png", "16 x 16", "1024 x 1024"]),
+        ([*POINT, "--mask", "{small_mask}"], ["small.png", "16x16", "1024x1024"]),
         ([*POINT, "--mask", "missing.png"], ["missing.png"]),
         ([*POINT, "--launch", "{broken_launch}"], ["broken.yaml:6", "featurs", "features"]),
     ],
