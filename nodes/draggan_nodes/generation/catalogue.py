@@ -16,7 +16,7 @@ from draggan_runtime.errors import UserError
 from draggan_runtime.models import ModelInfo, cache_dir
 
 #: Counts changes of what conversion writes; older files are converted anew.
-_FORMAT = "1"
+_FORMAT = "2"
 _loaded: dict[tuple[Path, str], MobileStyleGAN] = {}
 _loading = threading.Lock()
 

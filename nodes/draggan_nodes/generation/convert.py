@@ -16,7 +16,8 @@ _SAMPLES_SEED = 123
 def convert(mapping: Mapping[str, np.ndarray], synthesis: Mapping[str, np.ndarray]) -> dict[str, torch.Tensor]:
     """Tensors of :class:`MobileStyleGAN`, statistics of w included, from the constants of the two networks.
 
-    The equalised-learning-rate factors of the modulations are folded into them. Raises ValueError if the
+    The equalised-learning-rate factors of the modulations are folded into them, and the channels of wavelet
+    bands are sorted by band. Raises ValueError if the
     constants are not those of this architecture.
     """
     try:
@@ -24,6 +25,7 @@ def convert(mapping: Mapping[str, np.ndarray], synthesis: Mapping[str, np.ndarra
     except (KeyError, StopIteration) as error:
         raise ValueError(f"not the constants of a MobileStyleGAN: {error}") from error
     out = {name: torch.from_numpy(np.array(value, np.float32, order="C")) for name, value in tensors.items()}
+    _by_band(out)
     out["w_mean"] = out["mapping.0.bias"].new_zeros(out["first.affine.weight"].shape[1])
     out["w_mean"], out["w_whitening"] = w_statistics(MobileStyleGAN(out, name="", sha256=""))
     return out
@@ -43,6 +45,20 @@ def w_statistics(network: MobileStyleGAN) -> tuple[torch.Tensor, torch.Tensor]:
         values, vectors = torch.linalg.eigh((w - mean).T @ (w - mean) / (_SAMPLES - 1))
         whitening = (vectors * (values + values.mean() / 1000).rsqrt()) @ vectors.T
         return mean.float(), whitening.float()
+
+
+def _by_band(tensors: dict[str, torch.Tensor]) -> None:
+    """Sort the channels that a wavelet reads: from L and (LH, HL, HH) of each channel, to L, LH, HL, HH."""
+    names = ["first.weight", "first.bias", "to_rgb.pointwise", "to_rgb.bias"]
+    blocks = sum(name.endswith(".up.affine.bias") for name in tensors)
+    for i in range(blocks):
+        names += [f"blocks.{i}.up.affine.weight", f"blocks.{i}.up.affine.bias"]
+        if i < blocks - 1:
+            names += [f"blocks.{i}.2.pointwise", f"blocks.{i}.2.bias"]
+    for name in names:
+        low, high = tensors[name].tensor_split([len(tensors[name]) // 4])
+        high = high.view(-1, 3, *high.shape[1:]).transpose(0, 1).flatten(0, 1)
+        tensors[name] = torch.cat([low, high])
 
 
 def _mapping(constants: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:

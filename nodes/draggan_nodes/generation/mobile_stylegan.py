@@ -7,36 +7,22 @@ is constant.
 Style slots have the numbers of the StyleGAN2 it was distilled from: slot 0 drives the first convolution, slot
 3i + 1 block i's modulation before the wavelet and its first convolution, 3i + 2 its second, and 21 the last
 1x1. Slots 3, 6, ..., 18 and 22, where StyleGAN2 has its other toRGB layers, drive nothing.
+
+Inside, maps are ``[B, rows, columns, C]``: depthwise convolutions and the wavelet are several times faster so.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 
 import torch
 from torch import nn
-from torch.nn.functional import conv2d, leaky_relu, leaky_relu_, linear
+from torch.nn.functional import conv2d, leaky_relu, leaky_relu_, linear, pad
 
+from draggan_nodes.generation.haar import inverse_haar
 from draggan_nodes.generation.protocol import Level
 
-
-def inverse_haar(x: torch.Tensor) -> torch.Tensor:
-    """Inverse 2D Haar wavelet transform: ``[B, 4 C, h, w]`` -> ``[B, C, 2 h, 2 w]``.
-
-    The first C channels are L; then (LH, HL, HH) for each channel in turn.
-    """
-    batch, channels, h, w = x.shape
-    c = channels // 4
-    low = x[:, :c] * 0.5
-    lh, hl, hh = (x[:, c:].view(batch, c, 3, h, w) * 0.5).unbind(2)
-    even, odd = low + lh, low - lh
-    diagonal, anti = hl + hh, hl - hh
-    out = x.new_empty(batch, c, h, 2, w, 2)
-    out[:, :, :, 0, :, 0] = even + diagonal
-    out[:, :, :, 0, :, 1] = even - diagonal
-    out[:, :, :, 1, :, 0] = odd + anti
-    out[:, :, :, 1, :, 1] = odd - anti
-    return out.view(batch, c, 2 * h, 2 * w)
+Rows = tuple[int, int]
 
 
 class _Weights(nn.Module):
@@ -127,54 +113,94 @@ class MobileStyleGAN(nn.Module):
         w = self.w_mean + truncation_psi * (self.map_w(z) - self.w_mean)
         return w[:, None].expand(-1, self.num_ws, -1).contiguous()
 
-    def features(self, w_plus: torch.Tensor, levels: Iterable[str]) -> dict[str, torch.Tensor]:
+    def features(
+        self, w_plus: torch.Tensor, levels: Iterable[str], *, slots: int | None = None
+    ) -> dict[str, torch.Tensor]:
         wanted = set(levels)
         if unknown := wanted - self._levels.keys():
             raise KeyError(f"no level {sorted(unknown)}")
+        free = self.num_ws if slots is None else slots
+        ws = [w if slot < free else w.detach() for slot, w in enumerate(w_plus.unbind(1))]
         maps: dict[str, torch.Tensor] = {}
-        x = self._first(w_plus[:, 0])
+        x = self._first(ws[0])
         for i in range(-1, self._depth):
             if i >= 0:
-                x = self._block(x, i, w_plus[:, 3 * i + 1], w_plus[:, 3 * i + 2])
-            rows = str(x.shape[-2])
-            if rows in wanted:
-                maps[rows] = x
+                x = self._block(x, i, ws, (0, 2 * x.shape[1]))
+            if str(x.shape[1]) in wanted:
+                maps[str(x.shape[1])] = x.permute(0, 3, 1, 2)
             if maps.keys() == wanted:
                 return maps
-        maps["rgb"] = self._to_rgb(x, w_plus[:, 3 * self._depth])
+        maps["rgb"] = self._picture(self._to_rgb(x, ws))
         return maps
 
+    @torch.no_grad()
     def image(self, w_plus: torch.Tensor) -> torch.Tensor:
-        return self.features(w_plus, ["rgb"])["rgb"]
+        ws = list(w_plus.unbind(1))
+        x = self._first(ws[0])
+        for i in range(self._depth - 1):
+            x = torch.cat([self._block(x, i, ws, rows) for rows in _stripes(2 * x.shape[1])], 1)
+        last = self._depth - 1
+        stripes = _stripes(2 * x.shape[1])
+        return self._picture(torch.cat([self._to_rgb(self._block(x, last, ws, rows), ws) for rows in stripes], 1))
 
     def _style(self, w: torch.Tensor, layer: str) -> torch.Tensor:
         return linear(w, self._w[f"{layer}.affine.weight"], self._w[f"{layer}.affine.bias"])
 
     def _first(self, w: torch.Tensor) -> torch.Tensor:
         x = self._w["const"] * self._style(w, "first")[:, :, None, None]
-        return self._activate(conv2d(x, self._w["first.weight"], padding=1), "first")
+        x = conv2d(x, self._w["first.weight"], padding=1).permute(0, 2, 3, 1)
+        return self._activate(x.flatten(1, 2), "first", self._w["first.noise"]).view(x.shape)
 
-    def _block(self, x: torch.Tensor, i: int, w1: torch.Tensor, w2: torch.Tensor) -> torch.Tensor:
-        x = inverse_haar(x * self._style(w1, f"blocks.{i}.up")[:, :, None, None])
-        return self._convolution(self._convolution(x, f"blocks.{i}.1", w1), f"blocks.{i}.2", w2)
+    def _block(self, x: torch.Tensor, i: int, ws: Sequence[torch.Tensor], rows: Rows) -> torch.Tensor:
+        """``rows`` of block i's output from the whole of its input ``x``."""
+        last = 2 * x.shape[1]
+        w1, w2 = ws[3 * i + 1], ws[3 * i + 2]
+        # Each of the two 3x3 convolutions reads one more row above and below.
+        rows1, rows0 = _grown(rows, 1, last), _grown(rows, 2, last)
+        top, bottom = rows0[0] // 2, (rows0[1] + 1) // 2
+        style = self._style(w1, f"blocks.{i}.up")[:, None, None, :]
+        x = inverse_haar(x[:, top:bottom] * (style * 0.5))[:, rows0[0] - 2 * top : rows0[1] - 2 * top]
+        x = self._convolution(x, f"blocks.{i}.1", w1, rows1, last)
+        return self._convolution(x, f"blocks.{i}.2", w2, rows, last)
 
-    def _convolution(self, x: torch.Tensor, layer: str, w: torch.Tensor) -> torch.Tensor:
+    def _convolution(self, x: torch.Tensor, layer: str, w: torch.Tensor, rows: Rows, last: int) -> torch.Tensor:
+        """``rows`` of a styled convolution; ``x`` holds these and the row on either side, where there is one."""
+        above, below = rows[0] == 0, rows[1] == last
+        if above != below:
+            x = pad(x, (0, 0, 0, 0, int(above), int(below)))
         depthwise = self._w[f"{layer}.depthwise"]
-        x = conv2d(x, depthwise, padding=1, groups=depthwise.shape[0])
-        return self._activate(self._pointwise(x, layer, w), layer)
+        padding = (int(above and below), 1)
+        x = conv2d(x.permute(0, 3, 1, 2), depthwise, padding=padding, groups=len(depthwise))
+        out = self._pointwise(x.permute(0, 2, 3, 1), layer, w)
+        out = self._activate(out, layer, self._w[f"{layer}.noise"][rows[0] : rows[1]])
+        return out.view(len(x), rows[1] - rows[0], x.shape[3], -1)
 
     def _pointwise(self, x: torch.Tensor, layer: str, w: torch.Tensor) -> torch.Tensor:
-        """Modulated 1x1 convolution.
+        """Modulated 1x1 convolution, ``[B, rows x columns, C]``.
 
         A depthwise convolution commutes with the modulation of its input, so that the modulation of the layer
         can be had in the small matrix of its 1x1.
         """
         matrix = self._w[f"{layer}.pointwise"] * self._style(w, layer)[:, None, :]
-        return torch.matmul(matrix, x.flatten(2)).view(len(x), -1, *x.shape[2:])
+        return torch.matmul(x.flatten(1, 2), matrix.mT)
 
-    def _activate(self, x: torch.Tensor, layer: str) -> torch.Tensor:
-        x = x.add_(self._w[f"{layer}.noise"]).add_(self._w[f"{layer}.bias"][:, None, None])
-        return leaky_relu_(x, 0.2)
+    def _activate(self, x: torch.Tensor, layer: str, noise: torch.Tensor) -> torch.Tensor:
+        """``x`` ``[B, rows x columns, C]`` is overwritten."""
+        return leaky_relu_(x.add_(noise.reshape(-1, 1)).add_(self._w[f"{layer}.bias"]), 0.2)
 
-    def _to_rgb(self, x: torch.Tensor, w: torch.Tensor) -> torch.Tensor:
-        return inverse_haar(self._pointwise(x, "to_rgb", w).add_(self._w["to_rgb.bias"][:, None, None]))
+    def _to_rgb(self, x: torch.Tensor, ws: Sequence[torch.Tensor]) -> torch.Tensor:
+        out = self._pointwise(x, "to_rgb", ws[3 * self._depth]).add_(self._w["to_rgb.bias"])
+        return out.view(*x.shape[:3], -1)
+
+    def _picture(self, x: torch.Tensor) -> torch.Tensor:
+        return inverse_haar(x * 0.5).permute(0, 3, 1, 2)
+
+
+def _grown(rows: Rows, by: int, last: int) -> Rows:
+    return max(rows[0] - by, 0), min(rows[1] + by, last)
+
+
+def _stripes(last: int) -> list[Rows]:
+    """Large maps in stripes of a few MB: whole, they are bound by the memory's speed and by page faults."""
+    step = 32 if last >= 256 else last
+    return [(row, min(row + step, last)) for row in range(0, last, step)]

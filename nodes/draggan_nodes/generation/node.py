@@ -209,7 +209,7 @@ class Generator(Node):
             start = state.w_plus if state.start is None or state.offset is None else state.start
             offset = torch.zeros_like(start[:1]) if state.offset is None else state.offset
             leaf = offset.detach().requires_grad_()
-            whole = self.network.features(moved(start, leaf, state.slots)[None], state.regions)
+            whole = self.network.features(moved(start, leaf, state.slots)[None], state.regions, slots=state.slots)
             maps = {name: values[0] for name, values in whole.items()}
             state.forward = Pass(leaf, maps, self._cut(maps, state.regions))
         return state.forward

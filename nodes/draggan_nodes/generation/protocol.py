@@ -77,11 +77,14 @@ class GeneratorNetwork(Protocol):
     def mapping(self, z: torch.Tensor, truncation_psi: float = 1.0) -> torch.Tensor:
         """w_plus ``[B, num_ws, w_dim]`` of z ``[B, z_dim]``: each slot is ``w_mean + psi * (w - w_mean)``."""
 
-    def features(self, w_plus: torch.Tensor, levels: Iterable[str]) -> dict[str, torch.Tensor]:
+    def features(
+        self, w_plus: torch.Tensor, levels: Iterable[str], *, slots: int | None = None
+    ) -> dict[str, torch.Tensor]:
         """Whole maps ``[B, C, rows, columns]`` of w_plus ``[B, num_ws, w_dim]``, differentiable in it.
 
-        Computes only the layers that ``levels`` need. Raises KeyError for a level it does not have.
+        Gradients flow to slots ``0 .. slots - 1`` only (None: to all); the fewer, the cheaper. Computes only the
+        layers that ``levels`` need. Raises KeyError for a level it does not have.
         """
 
     def image(self, w_plus: torch.Tensor) -> torch.Tensor:
-        """Picture ``[B, 3, H, W]``, RGB, about [-1, 1], not clamped."""
+        """Picture ``[B, 3, H, W]``, RGB, about [-1, 1], not clamped; without gradient."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 
 import torch
 
@@ -33,7 +34,11 @@ def with_more(regions: Regions, request: NeedBoxes) -> Regions:
 
 
 def cut(maps: Mapping[str, torch.Tensor], regions: Regions, levels: Mapping[str, Level]) -> dict[str, Boxes]:
-    """The boxes of whole maps ``[C, rows, columns]``; a region that an earlier box covers gets none."""
+    """The boxes of whole maps ``[C, rows, columns]``; a region that an earlier box covers gets none.
+
+    Values are contiguous, as they are after a journey between processes: sums over them, whose rounding depends
+    on the order in memory, then agree in every layout.
+    """
     out: dict[str, Boxes] = {}
     for name, wanted in regions.items():
         boxes: Boxes = ()
@@ -42,5 +47,5 @@ def cut(maps: Mapping[str, torch.Tensor], regions: Regions, levels: Mapping[str,
                 boxes = (*boxes, whole(maps[name], levels[name].stride))
             elif covering(boxes, region) is None:
                 boxes = (*boxes, crop(maps[name], region, levels[name].stride))
-        out[name] = boxes
+        out[name] = tuple(replace(box, values=box.values.contiguous()) for box in boxes)  # type: ignore[union-attr]
     return out

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
-import tempfile
+import uuid
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -19,11 +20,10 @@ def write(file: Path, tensors: dict[str, torch.Tensor], metadata: Mapping[str, s
 
     Raises UserError if the folder cannot be made or written.
     """
-    temporary = None
+    temporary = file.with_name(f"{file.name}.{uuid.uuid4().hex}.part")
     try:
         file.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.NamedTemporaryFile(dir=file.parent, prefix=file.name, suffix=".part", delete=False) as stream:
-            temporary = Path(stream.name)
+        with temporary.open("xb") as stream:
             stream.write(save(tensors, dict(metadata)))
             stream.flush()
             os.fsync(stream.fileno())
@@ -31,7 +31,7 @@ def write(file: Path, tensors: dict[str, torch.Tensor], metadata: Mapping[str, s
     except OSError as error:
         raise unwritable(file.parent, error) from error
     finally:
-        if temporary is not None:
+        with contextlib.suppress(OSError):
             temporary.unlink(missing_ok=True)
 
 
