@@ -119,9 +119,9 @@ def summary(cls: type) -> str:
 def close_matches(word: str, known: Iterable[str]) -> str:
     """``; did you mean 'x'?`` or ``; there are a, b, c``, to end an error about an unknown name."""
     names = sorted(known)
-    close = difflib.get_close_matches(word, names, n=2, cutoff=0.6)
+    close = difflib.get_close_matches(word, names, n=1)
     if close:
-        return "; did you mean " + " or ".join(f"'{c}'" for c in close) + "?"
+        return f"; did you mean '{close[0]}'?"
     return f"; there are {', '.join(names)}" if names else ""
 
 

@@ -61,10 +61,12 @@ class Run:
 
     def poll(self, turn: Turn) -> None:
         """Let the node look at its devices."""
+        started = time.perf_counter()
         try:
             self.node.poll(turn)
         except Exception as error:
             raise BrokenError(f"poll raised {said(error, type(self.node))}") from error
+        self.times.append(time.perf_counter() - started)
 
     def turns(self, step: int) -> Iterator[Turn]:
         """The turns of a step, one after another; the second is made after the first was run."""
@@ -88,11 +90,11 @@ class Run:
             self.session.saw(message)
         emitted = [(port, wire.to_host(message)) for port, message in turn.emitted]
         emitted = copy.deepcopy(emitted)
-        asks = any(isinstance(message, NeedBoxes) for _, message in turn.emitted)
+        asks = {message.level for _, message in turn.emitted if isinstance(message, NeedBoxes)}
         ports = [name for name, port in self.node.inputs.items() if port.type is Features]
-        if asks and ports and self.session.crop_boxes:
+        if asks and ports:
             self.asked += 1
-            answer = self.session.make_features(turn.step, whole_maps=True)
+            answer = self.session.make_features(turn.step, whole_maps=True, more=asks)
             again = self._turn(turn.step, {**turn.inputs, ports[0]: self.convert(answer)})
             self._call(again)
             if any(isinstance(message, NeedBoxes) for _, message in again.emitted):

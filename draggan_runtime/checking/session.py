@@ -6,7 +6,7 @@ centres; so where a handle is after k steps is known to any precision: ``handle 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
@@ -117,9 +117,12 @@ class SyntheticSession:
         values += np.einsum("cwy,cwx->cyx", np.sin(along_y), np.cos(along_x))
         return torch.from_numpy((values / np.sqrt(_WAVES)).astype(np.float32)), stride
 
-    def make_features(self, step: int, whole_maps: bool) -> Features:
-        """Features of ``step``: whole maps, or boxes of the declared reach around each handle."""
-        levels: dict[str, Boxes] = {}
+    def make_features(self, step: int, whole_maps: bool, more: Iterable[str] = ()) -> Features:
+        """Features of ``step``: whole maps, or boxes of the declared reach around each handle.
+
+        ``more``: levels to add, whole.
+        """
+        levels: dict[str, Boxes] = {level: (whole(*self._map(level, step)),) for level in more}
         for level in dict.fromkeys(need.level for need in self.needs):
             values, stride = self._map(level, step)
             boxes: list[Box] = []

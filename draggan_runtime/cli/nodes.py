@@ -6,7 +6,7 @@ from typing import Annotated, Any
 
 import typer
 from rich.console import Console
-from rich.table import Table
+from rich.table import Column, Table
 
 from draggan_runtime.cli.common import Format, FormatOption, print_json
 from draggan_runtime.graph.layers import split_override
@@ -31,9 +31,9 @@ def list_(format_: FormatOption = Format.table) -> None:
     if format_ is Format.json:
         print_json([vars(node) for node in found])
         return
-    table = Table("name", "what it does", "class", "from")
+    table = Table(Column("name", no_wrap=True), "what it does", Column("from", no_wrap=True))
     for node in found:
-        table.add_row(node.name, node.summary or f"cannot be loaded: {node.error}", node.target, node.distribution)
+        table.add_row(node.name, node.summary or f"cannot be loaded: {node.error}", node.distribution)
     Console().print(table)
 
 
