@@ -58,9 +58,9 @@ def overlay(
 ) -> Pixels:
     """``image`` with what may not move darkened, and each pair's handle (red), target (blue) and arrow.
 
-    ``handles`` are tracked positions by point id, where they differ from the goal's. An arrow leads from the handle to
-    the target; ``from_start``, it leads from where the goal has the handle, with a white dot there. ``preview`` is drawn
-    the same way. Dots and lines scale with the image.
+    ``handles`` are tracked positions by point id, where they differ from the goal's. An arrow leads from the handle
+    to the target; ``from_start``, it leads from where the goal has the handle, with a white dot there. ``preview`` is
+    drawn the same way. Dots and lines scale with the image.
     """
     drawn = _shaded(image, mask)
     handles = handles or {}
