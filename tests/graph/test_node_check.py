@@ -310,3 +310,36 @@ def test_the_trackers_find_what_moved() -> None:
 
     assert off("tracking/nearest") < 0.2
     assert off("tracking/none") == pytest.approx(5 * (SPEED - 1), abs=1e-2)
+
+
+POLLER = '''
+from draggan_runtime.messages import Command, View
+from draggan_runtime.node import Node
+
+
+class Mine(Node):
+    """Tells how its window lies, and that it was closed."""
+
+    outputs = {"view": View, "command": Command}
+    polls = True
+
+    def configure(self):
+        self.told = set()
+
+    def poll(self, turn):
+        if turn.session not in self.told:
+            self.told.add(turn.session)
+            turn.emit("view", View(session=turn.session, step=turn.step, scale=1.0, size=(512, 512)))
+        if turn.step == 4:
+            turn.emit("command", Command(session=turn.session, step=turn.step, verb="quit"))
+'''
+
+
+def test_a_new_window_may_tell_its_size_again(files: Files) -> None:
+    files.write("mine.py", POLLER)
+    assert failures(check_node("mine.py:Mine")) == {}
+
+
+def test_but_not_say_something_else(files: Files) -> None:
+    files.write("mine.py", POLLER.replace("scale=1.0", "scale=1.0 + turn.step"))
+    assert list(failures(check_node("mine.py:Mine"))) == ["snapshot"]
