@@ -50,10 +50,11 @@ def test_the_red_dot_is_the_handle_and_the_blue_dot_the_target(
 
 
 def test_points_lie_on_the_same_spot_of_a_smaller_picture() -> None:
-    small = shrink(GREY, 0.5)
-    drawn = overlay(small, goal((0, (101.0, 201.0), (301.0, 251.0))), scale=0.5)
-    assert drawn.shape == (256, 256, 3)
-    assert math.dist(centre_of(drawn, HANDLE), (101.5 * 0.5 - 0.5, 201.5 * 0.5 - 0.5)) < 0.4
+    small = shrink(np.full((2048, 2048, 3), 128, np.uint8), 0.25)
+    drawn = overlay(small, goal((0, (401.5, 801.5), (1201.5, 1001.5))), scale=0.25)
+    assert drawn.shape == (512, 512, 3)
+    assert math.dist(centre_of(drawn, HANDLE), (100, 200)) < 0.2
+    assert math.dist(centre_of(drawn, TARGET), (300, 250)) < 0.2
 
 
 def test_dots_grow_with_the_picture() -> None:

@@ -122,7 +122,7 @@ def test_masks_of_other_kinds_mean_the_same(tmp_path: Path) -> None:
     grey.save(tmp_path / "jpeg.jpg", quality=95)
     Image.fromarray(LEFT_HALF.astype(np.uint16) * 257).save(tmp_path / "deep.png")
     Image.fromarray(LEFT_HALF.astype(np.uint16) * 257).save(tmp_path / "deep.tif")
-    painted = Image.new("RGBA", grey.size, (0, 0, 0, 0))
+    painted = Image.new("RGBA", grey.size, (255, 255, 255, 0))
     painted.paste((255, 255, 255, 255), (0, 0, 32, 48))
     painted.save(tmp_path / "strokes.png")
     for path in sorted(tmp_path.iterdir()):
