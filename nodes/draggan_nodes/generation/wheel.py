@@ -31,10 +31,15 @@ def download(requirement: str, folder: Path, *, by_hand: str) -> Path:
     done = subprocess.run(command, stdout=2, stderr=subprocess.PIPE, text=True, errors="replace", check=False)
     wheels = sorted(folder.glob("*.whl"))
     if done.returncode != 0 or len(wheels) != 1:
-        errors = [line.removeprefix("ERROR: ") for line in done.stderr.splitlines() if line.startswith("ERROR: ")]
-        reason = errors[-1] if errors else (done.stderr.strip().splitlines() or ["no reason given"])[-1]
-        raise UserError(f"pip could not download {requirement} ({reason}); {by_hand}")
+        raise UserError(f"pip could not download {requirement} ({_reason(done.stderr)}); {by_hand}")
     return wheels[0]
+
+
+def _reason(errors: str) -> str:
+    if "Retrying (" in errors:  # what pip says last is then only that it found nothing
+        return "the package index cannot be reached"
+    lines = errors.strip().splitlines() or ["it gave no reason"]
+    return next((line for line in reversed(lines) if line.startswith("ERROR: ")), lines[-1]).removeprefix("ERROR: ")
 
 
 def check(file: Path, sha256: str) -> None:
