@@ -136,8 +136,8 @@ class App:
 
     @property
     def settled(self) -> bool:
-        """True if no drag runs and the last picture has been drawn."""
-        return self._drag is None and not self._busy
+        """True if no drag runs, every message has arrived, and the last picture has been drawn."""
+        return self._drag is None and not self._busy and self._router.quiet
 
     def node_seconds(self) -> dict[str, float]:
         """By node id, the s spent so far in the own steps of the nodes in this process."""
@@ -205,14 +205,14 @@ class App:
         if self._drag is not None:
             moved |= self._pump_drag(wait)
         self._busy = self._guard(lambda: self._router.idle(busy=self._drag is not None))
-        if self._busy and wait and self._drag is None and self._remote is not None:
-            time.sleep(min(wait, 0.005))
+        if wait and self._remote is not None and self._drag is None and not (moved or self.settled):
+            time.sleep(min(wait, 0.002))
         self._collect(self._router.take_failures())
         return moved
 
     def run_until_settled(self) -> None:
         """Pump until no drag runs and nothing waits."""
-        self._router.settle()
+        # Never wait for the router alone: messages may queue behind a drag whose stream waits to be read.
         self.pump(0.05)
         while not self.settled:
             self.pump(0.05)

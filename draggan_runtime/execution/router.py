@@ -147,10 +147,15 @@ class Router:
 
     def settle(self) -> None:
         """Wait until no peer has reliable messages of ours under way."""
-        while any(self._tickets.values()):
+        while not self.quiet:
             for name, tickets in self._tickets.items():
                 if tickets:
                     self._collect(name, tickets.popleft())
+
+    @property
+    def quiet(self) -> bool:
+        """True if no peer has reliable messages of ours under way."""
+        return not any(self._tickets.values())
 
     def idle(self, busy: bool) -> bool:
         """Give waiting ``latest`` work its share, here and in the peers. True if some is still to be done."""

@@ -57,7 +57,7 @@ class Live:
         deadline = time.monotonic() + timeout
         while time.monotonic() < deadline:
             shot = self.screen.grab()
-            if shot[: int(900 * SCALE), : int(1000 * SCALE)].std() > 25:
+            if shot[int(300 * SCALE) : int(800 * SCALE), int(300 * SCALE) : int(700 * SCALE)].std() > 25:
                 return shot
             time.sleep(0.2)
         raise AssertionError("no picture appeared")
