@@ -118,7 +118,7 @@ def _set_container(draft: ContainerDraft, owner: str, name: str, text: str, wher
 
 
 def _swap(draft: NodeDraft, impl: str, origin: Origin) -> None:
-    if impl != draft.impl:
+    if impl != draft.impl or ".py:" in impl:  # the same file name may mean another file from another folder
         draft.impl, draft.impl_origin, draft.outputs = impl, origin, None
 
 

@@ -257,3 +257,11 @@ def test_the_result_is_plain_data(run: Files) -> None:
     data = pickle.dumps(graph)
     assert b"draggan_file" not in data, "classes of the user's file must not travel"
     assert pickle.loads(data) == graph
+
+
+def test_a_file_is_looked_up_from_where_it_is_said(run: Files) -> None:
+    run.write("sub/parts.py", (run.folder / "parts.py").read_text())
+    text = LAUNCH.replace("{params: {count: 7}}", '{impl: "parts.py:Follow"}').replace("preset", "../preset")
+    graph = run.load(text.replace("graph.yaml", "../graph.yaml"), name="sub/run.yaml")
+    assert graph.nodes["follow"].impl.target == f"{run.folder.resolve()}/sub/parts.py:Follow"
+    assert graph.nodes["camera"].impl.target == f"{run.folder.resolve()}/parts.py:Camera"
