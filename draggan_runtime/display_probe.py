@@ -4,13 +4,15 @@ process.
 
 from __future__ import annotations
 
+import ctypes
 import os
 import subprocess
 import sys
+import time
 from dataclasses import dataclass
 
 _OPEN_A_WINDOW = """
-import ctypes, sys
+import sys
 try:
     import cv2
 except ImportError as error:
@@ -21,14 +23,6 @@ try:
     cv2.destroyAllWindows()
 except cv2.error:
     sys.exit(4)
-try:
-    x = ctypes.CDLL("libX11.so.6")
-    x.XOpenDisplay.restype = ctypes.c_void_p
-    x.XDisplayWidth.argtypes = x.XDisplayHeight.argtypes = [ctypes.c_void_p, ctypes.c_int]
-    d = x.XOpenDisplay(None)
-    print("screen", x.XDisplayWidth(d, 0), x.XDisplayHeight(d, 0))
-except (OSError, AttributeError):
-    pass
 """
 
 
@@ -51,31 +45,49 @@ def probe(timeout: float = 30.0) -> Probe:
     if sys.platform.startswith("linux") and not display:
         return Probe("the environment variable DISPLAY is not set")
     if display not in _reached:
-        found = _probe(display, timeout)
-        if found.reason is not None:
-            return found
-        _reached[display] = found
+        reason = _probe(display, timeout) and _probe(display, timeout)  # twice: it may have been resetting
+        if reason is not None:
+            return Probe(reason)
+        _reached[display] = Probe(None, _stay())
     return _reached[display]
 
 
-def _probe(display: str, timeout: float) -> Probe:
+def _stay() -> tuple[int, int] | None:
+    """Open a connection that stays; the screen's size, where libX11 can tell.
+
+    An X server whose last client leaves, as the probe just did, resets (Xvfb), and meanwhile refuses who comes.
+    """
+    try:
+        x = ctypes.CDLL("libX11.so.6")
+    except OSError:
+        return None
+    x.XOpenDisplay.restype = ctypes.c_void_p
+    x.XDisplayWidth.argtypes = x.XDisplayHeight.argtypes = [ctypes.c_void_p, ctypes.c_int]
+    for _ in range(50):
+        if connection := x.XOpenDisplay(None):
+            return x.XDisplayWidth(connection, 0), x.XDisplayHeight(connection, 0)
+        time.sleep(0.1)
+    return None
+
+
+def _probe(display: str, timeout: float) -> str | None:
+    """None if a subprocess could open a window, else the reason."""
     try:
         done = subprocess.run(
             [sys.executable, "-c", _OPEN_A_WINDOW], capture_output=True, text=True, timeout=timeout, check=False
         )
     except subprocess.TimeoutExpired:
-        return Probe(f"display '{display}' did not answer within {timeout:.0f} s")
-    words = done.stdout.split()
+        return f"display '{display}' did not answer within {timeout:.0f} s"
     if done.returncode == 0:
-        return Probe(None, (int(words[1]), int(words[2])) if words[:1] == ["screen"] else None)
+        return None
     if done.returncode == 3:
-        return Probe(f"OpenCV cannot be imported ({done.stdout.strip()}); on Debian: apt install libgl1 libglib2.0-0")
+        return f"OpenCV cannot be imported ({done.stdout.strip()}); on Debian: apt install libgl1 libglib2.0-0"
     if done.returncode == 4:
-        return Probe(
+        return (
             "this OpenCV has no windows (opencv-python-headless?): "
             "pip uninstall opencv-python-headless, then pip install --force-reinstall opencv-python"
         )
-    return Probe(f"display '{display}' cannot be reached")
+    return f"display '{display}' cannot be reached"
 
 
 def display_reachable() -> str | None:

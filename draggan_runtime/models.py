@@ -78,7 +78,5 @@ def find(name: str) -> ModelSource:
     except Exception as error:
         raise UserError(f"model '{name}' ({found[0].value}) cannot be loaded: {error}") from error
     if not isinstance(source, ModelSource):
-        raise UserError(
-            f"model '{name}' ({found[0].value}) does not implement draggan_runtime.models.ModelSource"
-        )
+        raise UserError(f"model '{name}' ({found[0].value}) does not implement draggan_runtime.models.ModelSource")
     return source

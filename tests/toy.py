@@ -93,9 +93,7 @@ class Generator(Node):
 
     def _latent(self, turn):
         state = turn.state
-        turn.emit(
-            "latent", Latent(session=turn.session, step=state.step, space="w_plus", values=state.values)
-        )
+        turn.emit("latent", Latent(session=turn.session, step=state.step, space="w_plus", values=state.values))
 
     def _features(self, turn, reference=False):
         box = Box(turn.state.values.reshape(2, 1, 1), (0, 0), 512.0, (1, 1))

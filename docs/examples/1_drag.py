@@ -14,6 +14,8 @@ with draggan.open(seed=7) as session:
     result = session.drag([(NOSE, (560, 590))])  # (handle, target), px of the full output
     after = session.image()
 
-print(f"{result.stopped} after {result.steps} steps; the handle is {result.points[0]['distance']:.1f} px from the target")
+print(
+    f"{result.stopped} after {result.steps} steps; the handle is {result.points[0]['distance']:.1f} px from the target"
+)
 Image.fromarray(before).save("before.png")
 Image.fromarray(after).save("after.png")

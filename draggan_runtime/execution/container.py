@@ -5,6 +5,7 @@ It matches messages by session and step, keeps the sessions' states, and turns w
 
 from __future__ import annotations
 
+import os
 import time
 import traceback
 from collections import defaultdict, deque
@@ -12,11 +13,14 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from draggan_runtime.errors import DragganError, StartError
-from draggan_runtime.execution.delivery import Delivery, Outcome, along
+from draggan_runtime.execution.delivery import Delivery, Outcome, Waiting, along
 from draggan_runtime.execution.share import Share
 from draggan_runtime.graph.model import ContainerSpec, Edge, ResolvedGraph
 from draggan_runtime.messages import Message, NodeFailure
 from draggan_runtime.node import Context, Node, Turn
+
+
+MOST_THREADS = 8  # more bring nothing to convolutions on maps of 64 x 64
 
 
 class Hosted:
@@ -76,7 +80,7 @@ class Container:
         self.spec = spec
         self.hosted: dict[str, Hosted] = {}
         self.configuring = ""
-        self._waiting: dict[tuple[str, str, str], Delivery] = {}
+        self._waiting = Waiting()
 
     # -- lifecycle ---------------------------------------------------------------------------------------------
 
@@ -103,12 +107,11 @@ class Container:
 
     @staticmethod
     def _prepare_torch(spec: ContainerSpec) -> str:
-        if spec.threads is None and spec.device not in ("auto",) and not spec.device.startswith("cuda"):
-            return spec.device
+        """Set the threads of this process, and choose the device."""
         import torch
 
-        if spec.threads is not None:
-            torch.set_num_threads(spec.threads)
+        # Said even where it is torch's default: Ray starts its workers with one thread.
+        torch.set_num_threads(spec.threads or min(_cores(), MOST_THREADS))
         if spec.device == "auto":
             return "cuda:0" if torch.cuda.is_available() else "cpu"
         return spec.device
@@ -131,10 +134,10 @@ class Container:
     def idle(self, busy: bool) -> Outcome:
         """Step one node that waits on a ``latest`` input, if its share of the time allows."""
         outcome = Outcome()
-        for key, delivery in self._waiting.items():
+        for delivery in self._waiting:
             share = self.hosted[delivery.node].shares[delivery.port]
             if share.allows(busy):
-                del self._waiting[key]
+                self._waiting.remove(delivery)
                 started = time.monotonic()
                 self._run(deque([delivery]), outcome, now=True)
                 share.used(time.monotonic() - started)
@@ -173,7 +176,7 @@ class Container:
             while queue:
                 delivery = queue.popleft()
                 if delivery.latest and not now:
-                    self._waiting[delivery.node, delivery.port, delivery.message.session] = delivery
+                    self._waiting.add(delivery)
                     continue
                 turn = self.hosted[delivery.node].accept(delivery.port, delivery.message)
                 if turn is None:
@@ -251,7 +254,12 @@ class Container:
         for hosted in self.hosted.values():
             for store in (hosted.states, hosted.latched, hosted.syncing):
                 store.pop(session, None)
-        self._waiting = {key: d for key, d in self._waiting.items() if key[2] != session}
+        self._waiting.forget(session)
+
+
+def _cores() -> int:
+    """How many cores this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def one_line(error: BaseException) -> str:

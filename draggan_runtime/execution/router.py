@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import Any, Protocol
 
 from draggan_runtime.execution.container import Container
-from draggan_runtime.execution.delivery import Delivery, Outcome, along
+from draggan_runtime.execution.delivery import Delivery, Outcome, Waiting, along
 from draggan_runtime.execution.share import Share
 from draggan_runtime.graph.model import ResolvedGraph
 from draggan_runtime.messages import Message, NodeFailure
@@ -47,14 +47,14 @@ class Lane:
 
     def __init__(self, peer: Peer) -> None:
         self.peer = peer
-        self.waiting: dict[tuple[str, str, str], Delivery] = {}
+        self.waiting = Waiting()
         self.pending = False
         self.ticket: Ticket | None = None
         self._share = Share(None)
         self._started = 0.0
 
     def add(self, delivery: Delivery) -> None:
-        self.waiting[delivery.node, delivery.port, delivery.message.session] = delivery
+        self.waiting.add(delivery)
         if self._share.share != delivery.share:
             self._share = Share(delivery.share)
 
@@ -67,8 +67,7 @@ class Lane:
             self._share.used(time.monotonic() - self._started)
         if self.ticket is None and (self.waiting or self.pending) and self._share.allows(busy):
             self._started = time.monotonic()
-            self.ticket = self.peer.catch_up(list(self.waiting.values()))
-            self.waiting.clear()
+            self.ticket = self.peer.catch_up(self.waiting.take_all())
             self.pending = False
         return outcome
 

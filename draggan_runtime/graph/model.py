@@ -54,7 +54,7 @@ class ContainerSpec:
 
     ``place``: "driver" = the user's process (at most one such container), "actor" = a Ray actor of its own.
     ``num_cpus``, ``num_gpus``: what Ray reserves; "auto" = one GPU if the cluster has any.
-    ``threads``: torch's intra-op threads, None = torch's choice. ``device``: "auto", "cpu", "cuda:0".
+    ``threads``: torch's intra-op threads, None = the cores there are, up to 8. ``device``: "auto", "cpu", "cuda:0".
     """
 
     name: str

@@ -91,9 +91,7 @@ def test_a_step_that_fails_is_reported_and_the_session_survives(layout):
 
 @pytest.mark.parametrize("layout", ["local", "live"])
 def test_a_node_that_cannot_be_configured_fails_the_start_by_name(layout):
-    with pytest.raises(
-        StartError, match=r"node 'generator' \(toy:Generator\) did not start: RuntimeError: no weights"
-    ):
+    with pytest.raises(StartError, match=r"node 'generator' \(toy:Generator\) did not start: RuntimeError: no weights"):
         App(toy_graph(layout, generator={"broken_configure": "no weights"}))
 
 
@@ -161,9 +159,7 @@ def test_an_engine_that_is_killed_is_restarted_and_the_session_goes_on():
 
 def test_intermediate_frames_give_way_but_the_last_picture_always_comes(tmp_path):
     log = tmp_path / "log"
-    graph = toy_graph(
-        "live", generator={"slow": 0.005}, renderer={"seconds": 0.05}, display={"log": str(log)}
-    )
+    graph = toy_graph("live", generator={"slow": 0.005}, renderer={"seconds": 0.05}, display={"log": str(log)})
     with App(graph) as app:
         begin(app)
         steps = len(drag(app)) - 1
