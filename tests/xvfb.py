@@ -83,6 +83,7 @@ def virtual_screen(size: tuple[int, int] = (1280, 1024)) -> Iterator[Screen]:
     if missing:
         pytest.skip(f"{' and '.join(missing)} not installed: apt install xvfb xdotool")
     command = ["Xvfb", "-displayfd", "1", "-screen", "0", f"{size[0]}x{size[1]}x24", "-nolisten", "tcp"]
+    command.append("-noreset")  # else it resets when its last client leaves, and refuses the next meanwhile
     server = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
     try:
         assert server.stdout is not None
