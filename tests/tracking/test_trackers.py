@@ -213,6 +213,16 @@ def test_without_tracking_a_handle_walks_a_pixel_a_step_and_stops_at_its_target(
     assert session.track(4, aim, boxes=()).positions[1] == pytest.approx((101.8, 102.4))
 
 
+def test_without_tracking_a_handle_walks_a_pixel_at_512_whatever_the_size() -> None:
+    node = NoTracker(NoTracker.Params(), Context("t"))
+    state, aim = node.new_state(), goal(PointPair(1, (100.0, 100.0), (200.0, 100.0)))
+    for step in 0, 1:
+        features = Features(session="s", step=step, size=(1024, 1024), levels={}, reference=step == 0)
+        turn = Turn("s", step, {"features": features, "goal": aim}, state)
+        node.step([turn])
+    assert turn.emitted[0][1].positions == {1: (102.0, 100.0)}
+
+
 class PatchTracker(Tracker):
     """Least squares over a patch, with a template that follows the point: what a tracker of one's own looks like."""
 
@@ -243,3 +253,6 @@ def test_a_tracker_of_one_s_own_may_remember_patches_and_adapt_them() -> None:
         handles = session.track(step, goal(A, B))
         handles = session.track(step, goal(A, B))
     assert handles.positions == {1: (240.0, 240.0), 2: (365.0, 310.0)}
+    seen_last = Features(session="s", step=40, size=(512, 512), levels={"64": (whole(waves(40), STRIDE),)})
+    patch = session.node.remember(Level(seen_last, "64"), np.array([[240.0, 240.0]]))
+    torch.testing.assert_close(session.state.now[1].template, patch[0])
