@@ -28,9 +28,7 @@ except cv2.error:
 
 @dataclass(frozen=True)
 class Probe:
-    """What a probe found: ``reason`` no window can open, or None; ``screen`` (W, H) px where it can be
-    told.
-    """
+    """What a probe found: ``reason`` no window can open, or None; ``screen`` (W, H) px where it can be told."""
 
     reason: str | None
     screen: tuple[int, int] | None = None

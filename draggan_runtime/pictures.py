@@ -85,8 +85,7 @@ def watermarked(image: Pixels) -> Pixels:
 
 
 def save_png(path: Path | str, image: Array, watermark: bool = False) -> None:
-    """Write ``image`` (uint8 RGB ``[H, W, 3]``) as a PNG that says it is synthetic; ``watermark`` also
-    draws it.
+    """Write ``image`` (uint8 RGB ``[H, W, 3]``) as a PNG that says it is synthetic; ``watermark`` also draws it.
 
     The file appears whole or not at all. Raises UserError if the folder cannot be written.
     """
@@ -108,8 +107,7 @@ def load_picture(path: Path | str) -> Pixels:
 
 
 def load_mask(path: Path | str, size: tuple[int, int] | None = None) -> Pixels:
-    """A painted mask as uint8 ``[H, W]``: 1 where its brightness is above 127 of 255 (may move), else 0
-    (stays).
+    """A painted mask as uint8 ``[H, W]``: 1 where its brightness is above 127 of 255 (may move), else 0 (stays).
 
     Colours count by their brightness, transparent parts as black, 16 bits by their upper 8. ``size`` (W, H)
     is the picture's. Raises UserError for a file that cannot be read, has another size, or lets nothing

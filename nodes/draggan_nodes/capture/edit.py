@@ -133,7 +133,5 @@ def point_pairs(
 
 
 def inside(xy: tuple[float, float], size: tuple[int, int]) -> bool:
-    """True if ``xy`` lies on a picture of ``size`` (W, H), whose pixels reach half a px around their
-    centres.
-    """
+    """True if ``xy`` lies on a picture of ``size`` (W, H), whose pixels reach half a px around their centres."""
     return -0.5 <= xy[0] <= size[0] - 0.5 and -0.5 <= xy[1] <= size[1] - 0.5

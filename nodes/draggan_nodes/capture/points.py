@@ -20,9 +20,7 @@ class Points:
     next_id: int = field(default=0)
 
     def click(self, xy: XY, apart: float = 0.0) -> None:
-        """Set a handle, or the target of the one that waits; a target within ``apart`` px of it is not
-        taken.
-        """
+        """Set a handle, or the target of the one that waits; a target within ``apart`` px of it is not taken."""
         if self.pending is None:
             self.pending = self.hover = xy
         elif math.dist(self.pending, xy) > apart:

@@ -157,9 +157,7 @@ def _line_height(width: int) -> int:
 
 @functools.lru_cache(maxsize=2)
 def status_bar(width: int, text: str, hint: str = "") -> Pixels:
-    """A bar ``[bar_height, width, 3]`` with ``text`` and, dimmer, ``hint`` below; a long line is set
-    smaller.
-    """
+    """A bar ``[bar_height, width, 3]`` with ``text`` and, dimmer, ``hint`` below; a long line is set smaller."""
     line = _line_height(width)
     bar = Image.new("RGB", (width, bar_height(width)), BAR)
     draw = ImageDraw.Draw(bar)

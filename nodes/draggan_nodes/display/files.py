@@ -47,8 +47,7 @@ class FileState:
 
 
 class FileDisplay(Node):
-    """Writes one session's ``before.png``, ``after.png`` and ``overlay.png`` to ``out``, and its film to
-    ``video``.
+    """Writes one session's ``before.png``, ``after.png`` and ``overlay.png`` to ``out``, and its film to ``video``.
 
     ``before.png`` is the first picture, or that of a new latent; ``after.png`` and ``overlay.png`` (the
     same with points and mask) are the picture at which a drag ended, and are written again when the next

@@ -134,9 +134,7 @@ class _Mp4:
 
 
 class _Gif:
-    """One palette for the whole film, from its first picture, and ordered dither, so that still parts stay
-    still.
-    """
+    """One palette for the whole film, from its first picture, and ordered dither, so that still parts stay still."""
 
     def __init__(self, path: Path, image: Pixels, fps: Fraction) -> None:
         scale = min(1.0, GIF_SIDE / max(image.shape[:2]))
