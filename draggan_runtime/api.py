@@ -18,12 +18,12 @@ from typing import Any
 import numpy as np
 
 from draggan_runtime import models
-from draggan_runtime.app import App, pairs
+from draggan_runtime.app import App
 from draggan_runtime.errors import DragganError, UserError
 from draggan_runtime.graph import load_launch
 from draggan_runtime.messages import Goal, LatentRequest, Mask, PointPair, Progress, Stopped
 from draggan_runtime.pictures import load_mask, save_png
-from draggan_runtime.session import SessionRecord, load_session, save_session
+from draggan_runtime.session import SessionRecord, load_session, pairs, save_session
 
 Pair = tuple[tuple[float, float], tuple[float, float]]
 ProgressCallback = Callable[[Progress], bool | None]

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+import contextlib
 import time
 from collections.abc import Callable, Iterable
 from typing import Any
 
 from draggan_runtime.errors import StartError, UserError
 from draggan_runtime.execution.action import DragAction, ParamsChange
-from draggan_runtime.execution.container import Container, one_line
+from draggan_runtime.execution.container import Container
 from draggan_runtime.execution.deadline import deadline as time_limit
 from draggan_runtime.execution.delivery import Delivery, along
 from draggan_runtime.execution.router import Router
 from draggan_runtime.execution.stream import DragStream, LocalDrag
+from draggan_runtime.graph.lasting import lasting_params, model_of
 from draggan_runtime.graph.model import DRAG, SESSION, ResolvedGraph
 from draggan_runtime.messages import (
     Command,
@@ -22,7 +24,6 @@ from draggan_runtime.messages import (
     Mask,
     Message,
     NodeFailure,
-    PointPair,
     Progress,
 )
 from draggan_runtime.session import SessionRecord
@@ -42,7 +43,7 @@ class App:
     ) -> None:
         self.graph = graph
         self.record = record or SessionRecord()
-        self.record.params = _lasting_params(graph)
+        self.record.params = lasting_params(graph)
         self.record.model = model_of(graph)
         self.frame: Frame | None = None
         self.progress: Progress | None = None
@@ -98,19 +99,13 @@ class App:
 
     def close(self) -> None:
         """Stop the drag, clean the nodes up, end the actors."""
-        if self._dragging and self._drag is not None:
-            self._cancel_quietly()
+        with contextlib.suppress(Exception):  # its container may be what died
+            self.cancel()
         self._drag = None
         if self._remote is not None:
             self._remote.close()
             self._remote = None
         self._here.close()
-
-    def _cancel_quietly(self) -> None:
-        try:
-            self.cancel()
-        except Exception as error:
-            self._report("drag", one_line(error))
 
     # -- what the user does ------------------------------------------------------------------------------------
 
@@ -173,7 +168,7 @@ class App:
     def change(self, node: str, params: dict[str, Any]) -> None:
         """Change a node's parameters while the graph runs. Raises UserError if they do not fit."""
         before, self.graph = self.graph, self.graph.with_params(node, params)
-        self.record.params = _lasting_params(self.graph)
+        self.record.params = lasting_params(self.graph)
         changes = [ParamsChange(node, params)] + [
             ParamsChange(producer, {}, needs)
             for producer, needs in self.graph.needs.items()
@@ -289,21 +284,20 @@ class App:
     def _forward(self, deliveries: Iterable[Delivery]) -> None:
         """Route messages; while a drag runs elsewhere, those for elsewhere wait for its step boundary."""
         deliveries = list(deliveries)
-        for delivery in deliveries:
-            if isinstance(delivery.message, LatentRequest):
-                if self._dragging:
-                    self.cancel()
-                    self._after_drag = deliveries
-                    return
-                self.record.request(delivery.message)
+        if self._dragging and any(isinstance(d.message, LatentRequest) for d in deliveries):
+            self.cancel()
+            self._after_drag = deliveries
+            return
         if self._dragging and self._action is None and self._drag is not None:
-            here = [d for d in deliveries if d.node in self._here.hosted or d.node in self._router.sinks]
-            away = [d for d in deliveries if d not in here]
-            self._router.send(here)
-            posted: list[Delivery | ParamsChange] = list(away)
-            if not away or self._drag.post(posted):
+            away: list[Delivery | ParamsChange] = []
+            for delivery in deliveries:
+                if delivery.node in self._here.hosted or delivery.node in self._router.sinks:
+                    self._router.send([delivery])
+                else:
+                    away.append(delivery)
+            if not away or self._drag.post(away):
                 return
-            deliveries = away
+            deliveries = [d for d in away if isinstance(d, Delivery)]
         self._router.send(deliveries)
 
     def _keep(self, delivery: Delivery) -> None:
@@ -312,6 +306,8 @@ class App:
             self.commands.append(message)
         elif isinstance(message, Frame):
             self.frame = message
+        elif isinstance(message, LatentRequest):
+            self.record.request(message)
         else:
             self.record.keep(message)
 
@@ -360,27 +356,3 @@ class App:
             self.post(Mask(session=record.id, movable=record.mask))
         if record.points:
             self.post(Goal(session=record.id, points=record.points))
-
-
-def pairs(points: Iterable[tuple[tuple[float, float], tuple[float, float]]]) -> tuple[PointPair, ...]:
-    """(handle, target) pairs as messages have them, with ids from 1."""
-    return tuple(
-        PointPair(i, (float(h[0]), float(h[1])), (float(t[0]), float(t[1]))) for i, (h, t) in enumerate(points, start=1)
-    )
-
-
-def model_of(graph: ResolvedGraph) -> str:
-    """Name of the model the graph runs: the first ``model`` parameter of its nodes; "" if none has one."""
-    return next((str(p.model) for _, p in (n.load() for n in graph.nodes.values()) if hasattr(p, "model")), "")
-
-
-def _lasting_params(graph: ResolvedGraph) -> dict[str, dict[str, Any]]:
-    """By node id, the ``impl`` and parameters of the nodes that make the result: neither the user's side of the
-    graph (captures, displays) nor the session itself."""
-    lasting = {}
-    for node in graph.nodes.values():
-        cls, params = node.load()
-        if cls.outputs and not cls.polls:
-            impl = node.impl.target if ".py:" in node.impl.target else node.impl.name
-            lasting[node.id] = {"impl": impl, **params.model_dump(mode="json")}
-    return lasting

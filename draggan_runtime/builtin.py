@@ -12,6 +12,7 @@ from draggan_runtime.messages import (
     Goal,
     Handles,
     Latent,
+    LatentRequest,
     Mask,
     Progress,
 )
@@ -54,6 +55,7 @@ class SessionKeeper(Node):
         "mask": latched(Mask, optional=True),
         "latent": event(Latent),
         "frame": event(Frame, optional=True),
+        "request": event(LatentRequest, optional=True),
     }
 
 

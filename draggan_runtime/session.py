@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Iterable
 from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any
@@ -88,6 +89,13 @@ class SessionRecord:
         drag.handles, drag.distances = progress.handles, progress.distances
         drag.steps, drag.seconds = progress.drag_steps, progress.seconds
         drag.stopped = progress.stopped or ""
+
+
+def pairs(points: Iterable[tuple[tuple[float, float], tuple[float, float]]]) -> tuple[PointPair, ...]:
+    """(handle, target) pairs as messages have them, with ids from 1."""
+    return tuple(
+        PointPair(i, (float(h[0]), float(h[1])), (float(t[0]), float(t[1]))) for i, (h, t) in enumerate(points, start=1)
+    )
 
 
 def save_session(record: SessionRecord, path: Path) -> None:

@@ -208,6 +208,7 @@ EDGES = (
     Edge("generator", "features", "motion", "features"),
     Edge("generator", "latent", "drag", "latent"),
     Edge("generator", "latent", "session", "latent"),
+    Edge("capture", "request", "session", "request"),
     Edge("generator", "latent", "renderer", "latent", LATEST),
     Edge("tracker", "handles", "motion", "handles"),
     Edge("tracker", "handles", "drag", "handles"),

@@ -16,11 +16,11 @@ from rich.progress import BarColumn, TextColumn
 from rich.progress import Progress as Bar
 
 from draggan_runtime import api, models
-from draggan_runtime.app import model_of
 from draggan_runtime.cli.common import Format, FormatOption, SetOption, override, parse_point, print_json
 from draggan_runtime.errors import UserError
 from draggan_runtime.files import writable_folder, write_atomically
 from draggan_runtime.graph import load_launch
+from draggan_runtime.graph.lasting import model_of
 from draggan_runtime.messages import Progress
 from draggan_runtime.pictures import load_mask
 from draggan_runtime.session import load_session

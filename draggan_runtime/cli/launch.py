@@ -12,11 +12,12 @@ from rich.console import Console
 from draggan_runtime.app import App
 from draggan_runtime.cli.common import SetOption, override
 from draggan_runtime.display_probe import display_reachable
+from draggan_runtime.errors import DragganError
 from draggan_runtime.files import writable_folder
 from draggan_runtime.graph import load_launch
 from draggan_runtime.graph.model import ResolvedGraph
 from draggan_runtime.live import run_live
-from draggan_runtime.session import SessionRecord, load_session
+from draggan_runtime.session import SessionRecord, load_session, save_session
 
 
 def launch(
@@ -58,7 +59,13 @@ def launch(
     with app:
         if session is not None:
             app.restore()
-        run_live(app, say, out)
+        try:
+            run_live(app, say, out)
+        except (DragganError, KeyboardInterrupt):
+            if app.record.history:
+                save_session(app.record, out / "rescued.draggan")
+                say(f"the edit is kept in {out / 'rescued.draggan'}; draggan launch {name} --open it to go on")
+            raise
         failed = app.progress is not None and app.progress.stopped == "failed"
     for path in sorted(out.iterdir()) if name == without_display else []:
         print(path)

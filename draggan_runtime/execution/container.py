@@ -19,7 +19,6 @@ from draggan_runtime.graph.model import ContainerSpec, Edge, ResolvedGraph
 from draggan_runtime.messages import Message, NodeFailure
 from draggan_runtime.node import Context, Node, Turn
 
-
 MOST_THREADS = 8  # more bring nothing to convolutions on maps of 64 x 64
 
 

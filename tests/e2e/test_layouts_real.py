@@ -52,7 +52,9 @@ def test_the_final_latent_is_identical_in_every_layout(edits):
 
 def test_nothing_of_a_running_session_listens_beyond_loopback(edits):
     _, listening = edits
-    ours = [line for line in listening.splitlines() if "users:" in line and ("ray" in line or f"pid={os.getpid()}," in line)]
+    ours = [
+        line for line in listening.splitlines() if "users:" in line and ("ray" in line or f"pid={os.getpid()}," in line)
+    ]
     assert ours, "the cluster's own ports should be among those seen"
     addresses = [line.split()[3].rsplit(":", 1)[0] for line in ours]
     assert all("127.0.0.1" in a or a == "[::1]" for a in addresses), ours

@@ -34,7 +34,9 @@ def test_it_runs_from_another_folder_without_the_checkout(wheel, tmp_path):
     zipfile.ZipFile(wheel).extractall(site)
     env = {**os.environ, "PYTHONPATH": str(site)}
     where = "import draggan_runtime, draggan_nodes; print(draggan_runtime.__file__, draggan_nodes.__file__)"
-    found = subprocess.run([sys.executable, "-c", where], env=env, cwd=tmp_path, capture_output=True, text=True, check=True)
+    found = subprocess.run(
+        [sys.executable, "-c", where], env=env, cwd=tmp_path, capture_output=True, text=True, check=True
+    )
     assert str(ROOT) not in found.stdout
     done = subprocess.run(
         [sys.executable, "-m", "draggan_runtime", "graph", "check", "live"],

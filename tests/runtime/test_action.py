@@ -6,10 +6,11 @@ import pytest
 from test_layouts import begin, drag
 from toy import toy_graph
 
-from draggan_runtime.app import App, pairs
+from draggan_runtime.app import App
 from draggan_runtime.errors import UserError
 from draggan_runtime.execution.action import arrival_distance
 from draggan_runtime.messages import Goal
+from draggan_runtime.session import pairs
 
 
 @pytest.mark.parametrize(

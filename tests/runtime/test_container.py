@@ -51,7 +51,9 @@ def test_a_node_steps_when_its_sync_inputs_are_of_one_session_and_step(container
 
 
 def test_a_session_s_state_is_its_own(container):
-    container.deliver([Delivery("generator", "latent", latent(1, "a")), Delivery("generator", "latent", latent(2, "b"))])
+    container.deliver(
+        [Delivery("generator", "latent", latent(1, "a")), Delivery("generator", "latent", latent(2, "b"))]
+    )
     states = container.hosted["generator"].states
     assert states["a"].values[0, 0] == 1
     assert states["b"].values[0, 0] == 2

@@ -8,10 +8,11 @@ import numpy as np
 import pytest
 from toy import toy_graph
 
-from draggan_runtime.app import App, pairs
+from draggan_runtime.app import App
 from draggan_runtime.errors import StartError
 from draggan_runtime.graph.model import Restart
 from draggan_runtime.messages import Goal, LatentRequest
+from draggan_runtime.session import pairs
 
 LAYOUTS = ["local", "live", "spread"]
 START = np.array([[100.3, 50.7]], dtype=np.float32)

@@ -1,0 +1,26 @@
+"""What a session remembers of the graph it was edited on."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from draggan_runtime.graph.model import ResolvedGraph
+
+
+def model_of(graph: ResolvedGraph) -> str:
+    """Name of the model the graph runs: the first ``model`` parameter of its nodes; "" if none has one."""
+    return next((str(p.model) for _, p in (n.load() for n in graph.nodes.values()) if hasattr(p, "model")), "")
+
+
+def lasting_params(graph: ResolvedGraph) -> dict[str, dict[str, Any]]:
+    """By node id, the ``impl`` and parameters of the nodes that make the result.
+
+    Neither the user's side of the graph (captures, displays) nor the session itself.
+    """
+    lasting = {}
+    for node in graph.nodes.values():
+        cls, params = node.load()
+        if cls.outputs and not cls.polls:
+            impl = node.impl.target if ".py:" in node.impl.target else node.impl.name
+            lasting[node.id] = {"impl": impl, **params.model_dump(mode="json")}
+    return lasting
