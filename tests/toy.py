@@ -238,10 +238,8 @@ def toy_graph(layout: str = "local", restart: Restart | None = None, **params: d
     path = Path(__file__).resolve()
     nodes = {}
     for node in NODES:
-        if node in IMPL:
-            ref = ImplRef(f"toy:{IMPL[node]}", f"{path}:{IMPL[node]}")
-        else:
-            ref = resolve(f"runtime/{node}").ref
+        ours = IMPL.get(node)
+        ref = ImplRef(f"toy:{ours}", f"{path}:{ours}") if ours else resolve(f"runtime/{node}").ref
         nodes[node] = ResolvedNode(node, ref, params.get(node, {}))
     containers = {
         name: ContainerSpec(

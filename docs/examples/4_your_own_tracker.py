@@ -7,9 +7,9 @@ python docs/examples/4_your_own_tracker.py
 """
 
 import numpy as np
+from draggan_nodes.tracking import Found, Level, Points, Tracker
 
 import draggan_runtime as draggan
-from draggan_nodes.tracking import Found, Level, Points, Tracker
 
 AROUND = np.array([(x, y) for y in range(-3, 4) for x in range(-3, 4)], dtype=np.float64)
 

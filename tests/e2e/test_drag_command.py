@@ -68,8 +68,8 @@ def test_the_pictures_are_whole_and_the_face_has_moved(edit):
 def test_a_session_goes_on_where_it_was_saved(edit, tmp_path):
     out, _ = edit
     done = draggan(
-        "drag", "--open", str(out / "edit.draggan"), "--point", "560,590:512,590", "--max-steps", "2", "--out", str(tmp_path),
-        "--format", "json",
+        "drag", "--open", str(out / "edit.draggan"), "--point", "560,590:512,590", "--max-steps", "2",
+        "--out", str(tmp_path), "--format", "json",
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
     assert json.loads(done.stdout)["stopped"] == "max_steps"

@@ -60,7 +60,7 @@ def test_a_missing_file_and_a_folder_that_cannot_be_written_are_one_line(tmp_pat
     with pytest.raises(UserError, match="cannot be read"):
         load_session(tmp_path / "none.draggan")
     (tmp_path / "file").write_text("")
-    with pytest.raises(UserError, match="cannot write .*choose a folder"):
+    with pytest.raises(UserError, match=r"cannot write .*choose a folder"):
         save_session(record(), tmp_path / "file" / "a.draggan")
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import pickle
 import typing
 
@@ -59,10 +60,8 @@ def test_truncated_bytes_are_a_clear_error(cut):
 def test_changed_bytes_give_a_message_or_a_clear_error_and_never_anything_else(position, value):
     data = bytearray(encode(GOAL))
     data[position] = value
-    try:
+    with contextlib.suppress(WireError):
         assert isinstance(decode(bytes(data)), Message)
-    except WireError:
-        pass
 
 
 def record(name, fields) -> bytes:
@@ -93,7 +92,7 @@ def test_an_array_must_be_of_a_plain_type_and_of_the_size_it_says():
     def array(dtype, shape, raw):
         return msgpack.packb(msgpack.ExtType(1, msgpack.packb([dtype, shape, raw])))
 
-    with pytest.raises(WireError, match="arrays of type '|O'"):
+    with pytest.raises(WireError, match=r"arrays of type '\|O'"):
         unpack(array("|O", [1], b"12345678"))
     with pytest.raises(WireError, match="damaged array"):
         unpack(array("<f4", [3], b"1234"))
