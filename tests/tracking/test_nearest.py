@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import torch
 from draggan_nodes.generation.catalogue import FFHQ
+from draggan_nodes.tracking.level import Level
 from draggan_nodes.tracking.nearest import NearestTracker, square
 
 from draggan_runtime.boxes import around, crop, sample, whole
@@ -103,6 +104,9 @@ def test_never_leaves_the_picture() -> None:
         for x, y in message.positions.values():
             assert 0 <= x <= 511
             assert 0 <= y <= 511
+    level = Level(Features(session="s", size=(512, 256), levels={}), "64")
+    places = np.array([[[600.0, -3.0], [7.5, 255.5]]])
+    assert level.inside(places).tolist() == [[[511.0, 0.0], [7.5, 255.0]]]
 
 
 def test_boxes_around_the_handles_serve_as_well_as_the_whole_map() -> None:
