@@ -5,7 +5,10 @@ from __future__ import annotations
 import contextlib
 import time
 from collections.abc import Callable, Iterable
+from dataclasses import replace
 from typing import Any
+
+import numpy as np
 
 from draggan_runtime.errors import StartError, UserError
 from draggan_runtime.execution.action import DragAction, ParamsChange
@@ -110,17 +113,22 @@ class App:
     # -- what the user does ------------------------------------------------------------------------------------
 
     def post(self, message: Message) -> None:
-        """Send a message into the graph as if from the node that usually sends its type (capture)."""
-        source = next(
-            (
-                (e.source_node, e.source_port)
-                for e in self.graph.edges
-                if self.graph.nodes[e.source_node].impl.load().outputs[e.source_port] is type(message)
-            ),
-            None,
+        """Send a message into the graph as if from the output that the session hears its type from (capture's).
+
+        Raises UserError if there is none.
+        """
+        session = self.graph.find(SESSION)
+        kept = (
+            (e.source_node, e.source_port)
+            for e in self.graph.edges
+            if e.target_node == session
+            and self.graph.nodes[e.source_node].impl.load().outputs[e.source_port] is type(message)
         )
+        source = next(kept, None)
         if source is None:
-            raise UserError(f"graph '{self.graph.name}' has no edge for a {type(message).__name__}")
+            raise UserError(
+                f"graph '{self.graph.name}' has no edge to {SESSION} for a {type(message).__name__}; tie one"
+            )
         edges = (e for e in self.graph.edges if (e.source_node, e.source_port) == source)
         self._forward(list(along(edges, message)))
 
@@ -142,13 +150,13 @@ class App:
         """Begin a drag toward the session's goal. Raises UserError if there is nothing to drag."""
         if self._dragging:
             return
+        while self._drag is not None:  # the picture of the drag before is still under way
+            self.pump(0.05)
+        self._router.settle()
         if not self.record.points:
             raise UserError("there is no point to drag; set a handle and a target first")
         if self.record.w_plus is None:
             raise UserError("there is no picture yet; choose a seed or open a session first")
-        while self._drag is not None:  # the picture of the drag before is still under way
-            self.pump(0.05)
-        self._router.settle()
         self.record.begin()
         self.progress = None
         session = self.record.id
@@ -228,7 +236,7 @@ class App:
         except StopIteration:
             self._drag = None
             if self._dragging:
-                self._end_failed("the drag ended without a result")
+                self._take(self._failed("the drag ended without a result"))
             self._flush_after_drag()
             return True
         except Exception as error:
@@ -258,24 +266,25 @@ class App:
         if self.on_progress is not None:
             self.on_progress(progress)
 
-    def _end_failed(self, why: str) -> None:
-        failure = NodeFailure("drag", "runtime/drag", self.record.id, why)
-        last = self.progress
-        self._take(
-            Progress(
-                session=self.record.id,
-                step=self.record.step,
-                drag_steps=last.drag_steps if last else 0,
-                handles=last.handles if last else {},
-                distances=last.distances if last else {},
-                confidence=last.confidence if last else {},
-                loss=last.loss if last else float("nan"),
-                w_plus=self.record.w_plus,
-                seconds=last.seconds if last else 0.0,
-                stopped="failed",
-                failure=failure,
-            )
+    def refuse(self, why: str) -> None:
+        """Tell the graph that a drag does not start, and why."""
+        self._announce(self._failed(why))
+
+    def _failed(self, why: str) -> Progress:
+        """The drag's last progress, as failed."""
+        empty = Progress(
+            session=self.record.id,
+            step=self.record.step,
+            drag_steps=0,
+            handles={},
+            distances={},
+            confidence={},
+            loss=float("nan"),
+            w_plus=np.empty((0, 0), np.float32),
+            seconds=0.0,
         )
+        failure = NodeFailure("drag", "runtime/drag", self.record.id, why)
+        return replace(self.progress or empty, stopped="failed", failure=failure)
 
     def _flush_after_drag(self) -> None:
         waiting, self._after_drag = self._after_drag, []
@@ -341,7 +350,7 @@ class App:
             self.restarts[name] = count
             self._router.replace_peer(name, self._remote.restart(name))
         if self._dragging:
-            self._end_failed("its container died and was started anew; start the drag again to go on")
+            self._take(self._failed("its container died and was started anew; start the drag again to go on"))
         self.restore()
         return True
 

@@ -14,6 +14,7 @@ from draggan_runtime.messages import (
     Latent,
     LatentRequest,
     Mask,
+    Notice,
     Progress,
 )
 from draggan_runtime.node import Node, NodeParams, event, latched, sync
@@ -47,7 +48,11 @@ class Drag(Node):
 
 
 class SessionKeeper(Node):
-    """The session: what is kept, saved and reopened, and the user's commands to it."""
+    """The session: what is kept, saved and reopened, and the user's commands to it.
+
+    ``goal`` and ``mask`` are sent when the session itself changes them (undo, redo, open), for the capture to take
+    up; the other nodes have them already.
+    """
 
     inputs = {
         "command": event(Command, optional=True),
@@ -57,6 +62,7 @@ class SessionKeeper(Node):
         "frame": event(Frame, optional=True),
         "request": event(LatentRequest, optional=True),
     }
+    outputs = {"goal": Goal, "mask": Mask, "notice": Notice}
 
 
 BUILTIN: dict[str, type[Node]] = {"runtime/drag": Drag, "runtime/session": SessionKeeper}

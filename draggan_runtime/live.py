@@ -40,6 +40,8 @@ def run_live(app: App, say: Say, out: Path) -> None:
                 _carry_out(app, command, say, out)
             except UserError as error:
                 say(str(error))
+                if command.verb == "start":
+                    app.refuse(str(error))
         if not (moved or commands):
             time.sleep(0.002)
 

@@ -55,10 +55,22 @@ class Mask(Message):
 
 @dataclass(frozen=True, kw_only=True)
 class Command(Message):
-    """What the user asks the session to do; ``argument`` depends on the verb (a path for ``save``)."""
+    """What the user asks the session to do.
 
-    verb: Literal["start", "stop", "save", "quit"]
+    ``argument``: for ``save`` and ``open`` a path ("" = the session's own), for ``record`` a video's path ("" = a fresh
+    one; the verb starts and stops it), for ``set`` a parameter as ``node.param=value``.
+    """
+
+    verb: Literal["start", "stop", "undo", "redo", "save", "open", "record", "set", "quit"]
     argument: str = ""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Notice(Message):
+    """Something the session says to its user in words: what was saved, what went wrong, what the engine does."""
+
+    text: str
+    problem: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)

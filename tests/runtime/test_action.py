@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import pytest
-from test_layouts import begin, drag
+from test_layouts import START, begin, drag
 from toy import toy_graph
 
 from draggan_runtime.app import App
 from draggan_runtime.errors import UserError
 from draggan_runtime.execution.action import arrival_distance
-from draggan_runtime.messages import Goal
+from draggan_runtime.messages import Goal, LatentRequest
 from draggan_runtime.session import pairs
 
 
@@ -61,3 +61,20 @@ def test_a_second_drag_goes_on_from_where_the_first_ended():
         assert second[0].step == first[-1].step
         assert [d.stopped for d in app.record.history] == ["reached", "reached"]
         assert (app.record.history[0].end == app.record.history[1].start).all()
+
+
+def test_a_start_right_after_a_request_waits_for_the_picture():
+    with App(toy_graph("live")) as app:
+        app.post(LatentRequest(session="main", w_plus=START))
+        app.post(Goal(session="main", points=pairs([((100.3, 50.7), (130.0, 90.0))])))
+        app.start_drag()
+        app.run_until_settled()
+        assert app.progress.stopped == "reached"
+
+
+def test_a_refused_start_is_told_to_the_graph(tmp_path):
+    log = tmp_path / "log"
+    with App(toy_graph(display={"log": str(log)})) as app:
+        app.refuse("there is no point to drag")
+        app.run_until_settled()
+    assert log.read_text() == "progress 0\n"
