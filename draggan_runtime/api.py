@@ -23,7 +23,7 @@ from draggan_runtime.errors import DragganError, UserError
 from draggan_runtime.graph import load_launch
 from draggan_runtime.messages import Goal, LatentRequest, Mask, PointPair, Progress, Stopped
 from draggan_runtime.pictures import load_mask, save_png
-from draggan_runtime.session import SessionRecord, load_session, pairs, save_session
+from draggan_runtime.session import SessionRecord, dump_session, load_session, pairs, save_session
 
 Pair = tuple[tuple[float, float], tuple[float, float]]
 ProgressCallback = Callable[[Progress], bool | None]
@@ -119,6 +119,16 @@ class Session:
             self.app.on_progress = None
         return self.result()
 
+    def undo(self) -> None:
+        """Take the last drag back: latent and points as before it, bit for bit. Raises UserError if there is none."""
+        self.app.undo()
+        self.app.run_until_settled()
+
+    def redo(self) -> None:
+        """Put the drag undone last back, bit for bit. Raises UserError if there is none."""
+        self.app.redo()
+        self.app.run_until_settled()
+
     def result(self) -> DragResult:
         """What came of the last drag."""
         if not self.record.history or self.app.progress is None:
@@ -149,10 +159,10 @@ class Session:
         return np.asarray(self.app.frame.image)
 
     def save(self, path: str | Path) -> None:
-        """Write the session to a ``.draggan`` file, to be reopened exactly, or its picture to a ``.png``."""
+        """Write the session to a ``.draggan`` file, or to a ``.png`` of its picture; both reopen exactly."""
         path = Path(path)
         if path.suffix.lower() == ".png":
-            save_png(path, self.image())
+            save_png(path, self.image(), session=dump_session(self.record))
         else:
             save_session(self.record, path)
 

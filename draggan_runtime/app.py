@@ -27,6 +27,7 @@ from draggan_runtime.messages import (
     Mask,
     Message,
     NodeFailure,
+    Notice,
     Progress,
 )
 from draggan_runtime.session import SessionRecord
@@ -53,6 +54,7 @@ class App:
         self.failures: list[NodeFailure] = []
         self.commands: list[Command] = []
         self.restarts: dict[str, int] = {}
+        self.revision = 0  # changes whenever the record does
         self.on_progress: Callable[[Progress], None] | None = None
         self._drag: DragStream | None = None
         self._dragging = False
@@ -117,20 +119,22 @@ class App:
 
         Raises UserError if there is none.
         """
-        session = self.graph.find(SESSION)
-        kept = (
-            (e.source_node, e.source_port)
-            for e in self.graph.edges
-            if e.target_node == session
-            and self.graph.nodes[e.source_node].impl.load().outputs[e.source_port] is type(message)
-        )
-        source = next(kept, None)
+        source = self._source_of(type(message))
         if source is None:
             raise UserError(
                 f"graph '{self.graph.name}' has no edge to {SESSION} for a {type(message).__name__}; tie one"
             )
         edges = (e for e in self.graph.edges if (e.source_node, e.source_port) == source)
         self._forward(list(along(edges, message)))
+
+    def _source_of(self, kind: type[Message]) -> tuple[str, str] | None:
+        """Node and port from which the session hears messages of a kind."""
+        session = self.graph.find(SESSION)
+        for e in self.graph.edges:
+            outputs = self.graph.nodes[e.source_node].impl.load().outputs
+            if e.target_node == session and outputs[e.source_port] is kind:
+                return e.source_node, e.source_port
+        return None
 
     @property
     def dragging(self) -> bool:
@@ -172,6 +176,44 @@ class App:
         """End the running drag at its next step boundary."""
         if self._dragging and self._drag is not None:
             self._drag.cancel()
+
+    def undo(self) -> None:
+        """Take the last drag back, the running one too. Raises UserError if there is none."""
+        self._stop()
+        self.record.undo()
+        self._show_record()
+
+    def redo(self) -> None:
+        """Put the drag undone last back. Raises UserError if there is none."""
+        self._stop()
+        self.record.redo()
+        self._show_record()
+
+    def _stop(self) -> None:
+        """Cancel the running drag and wait for its end."""
+        self.cancel()
+        while self._drag is not None:
+            self.pump(0.05)
+
+    def _show_record(self) -> None:
+        self.progress = None
+        self.restore()
+
+    def adopt(self, record: SessionRecord) -> None:
+        """Go on with another session on this graph. Raises UserError if it was edited on another model."""
+        if record.model != self.record.model:
+            raise UserError(
+                f"the session was edited on model '{record.model}', this is '{self.record.model}'; "
+                "start anew with --open"
+            )
+        self._stop()
+        record.params = self.record.params
+        self.record = record
+        self._show_record()
+
+    def notice(self, text: str, problem: bool = False) -> None:
+        """Say something to the user through the graph."""
+        self._emit("notice", Notice(session=self.record.id, step=self.record.step, text=text, problem=problem))
 
     def change(self, node: str, params: dict[str, Any]) -> None:
         """Change a node's parameters while the graph runs. Raises UserError if they do not fit."""
@@ -253,6 +295,7 @@ class App:
 
     def _take(self, progress: Progress) -> None:
         self.record.commit(progress)
+        self.revision += 1
         self.progress = progress
         if progress.failure is not None:
             self.failures.append(progress.failure)
@@ -315,10 +358,9 @@ class App:
             self.commands.append(message)
         elif isinstance(message, Frame):
             self.frame = message
-        elif isinstance(message, LatentRequest):
-            self.record.request(message)
         else:
             self.record.keep(message)
+            self.revision += 1
 
     def _collect(self, failures: list[NodeFailure]) -> None:
         for failure in failures:
@@ -355,13 +397,22 @@ class App:
         return True
 
     def restore(self) -> None:
-        """Send the whole record into the graph: latent, points, mask."""
+        """Send the whole record into the graph: latent, mask, points; the captures take them up as theirs."""
         record = self.record
         if record.w_plus is not None:
-            kept = record.seed, record.truncation_psi, record.history
+            kept = replace(record)
             self.post(LatentRequest(session=record.id, step=record.step, w_plus=record.w_plus))
-            record.seed, record.truncation_psi, record.history = kept
-        if record.mask is not None:
-            self.post(Mask(session=record.id, movable=record.mask))
-        if record.points:
-            self.post(Goal(session=record.id, points=record.points))
+            vars(record).update(vars(kept))
+        if self._source_of(Mask) is not None:
+            self._tell("mask", Mask(session=record.id, step=record.step, movable=record.mask))
+        self._tell("goal", Goal(session=record.id, step=record.step, points=record.points))
+
+    def _tell(self, port: str, message: Message) -> None:
+        self.post(message)
+        self._emit(port, message)
+
+    def _emit(self, port: str, message: Message) -> None:
+        """Send from an output of the session itself."""
+        session = self.graph.find(SESSION)
+        if session is not None:
+            self._router.emit(session, port, message)

@@ -33,12 +33,16 @@ def replacing(path: Path) -> Iterator[Path]:
             part.unlink(missing_ok=True)
 
 
-def write_atomically(path: Path, data: bytes) -> None:
-    """Write ``data`` to ``path``, on the disk before the name. Raises UserError if the folder cannot be written."""
+def write_atomically(path: Path, data: bytes, *, sync: bool = True) -> None:
+    """Write ``data`` to ``path``; with ``sync`` it is on the disk before it has the name.
+
+    Raises UserError if the folder cannot be written.
+    """
     with replacing(path) as part, part.open("wb") as file:
         file.write(data)
-        file.flush()
-        os.fsync(file.fileno())
+        if sync:
+            file.flush()
+            os.fsync(file.fileno())
 
 
 def writable_folder(path: Path) -> Path:

@@ -8,64 +8,132 @@ from pathlib import Path
 
 from draggan_runtime.app import App
 from draggan_runtime.errors import UserError
-from draggan_runtime.messages import Command
+from draggan_runtime.graph.layers import split_override
+from draggan_runtime.graph.source import scalar
+from draggan_runtime.messages import Command, Frame, Progress
 from draggan_runtime.pictures import save_png
-from draggan_runtime.session import save_session
+from draggan_runtime.session import dump_session, load_session, save_session
 
 Say = Callable[[str], None]
 
 
-def run_live(app: App, say: Say, out: Path) -> None:
-    """Carry out the captures' commands until one is ``quit``; bad input is said and never ends the session.
+class Live:
+    """Carries out the captures' commands; bad input is said, in the window too, and never ends the session.
 
-    ``out``: folder for what ``save`` writes when it names no file.
+    ``say`` prints a line for the user. ``out``: folder for what is saved; ``autosave.draggan`` there always holds the
+    session as it is.
     """
-    said, ended = 0, None
-    while True:
-        moved = app.pump(wait=0.005)
-        if app.progress is not ended and app.progress is not None and app.progress.stopped:
-            ended = app.progress
-            far = max(ended.distances.values(), default=0.0)
-            say(f"{ended.stopped} after {ended.drag_steps} steps, {far:.1f} px left")
-        for failure in app.failures[said:]:
-            say(str(failure))
-        said = len(app.failures)
-        commands, app.commands = app.commands, []
-        for command in commands:
-            if command.verb == "quit":
-                app.cancel()
-                app.run_until_settled()
-                return
-            try:
-                _carry_out(app, command, say, out)
-            except UserError as error:
-                say(str(error))
-                if command.verb == "start":
-                    app.refuse(str(error))
-        if not (moved or commands):
-            time.sleep(0.002)
 
+    def __init__(self, app: App, say: Say, out: Path) -> None:
+        self.app = app
+        self.out = out
+        self.autosave = out / "autosave.draggan"
+        self._say = say
+        self._ended: Progress | None = None
+        self._said_failures = 0
+        self._saved = app.revision
+        self._last: Path | None = None
+        self._picture: Path | None = None
+        self._verbs = {
+            "start": lambda _: app.start_drag(),
+            "stop": lambda _: app.cancel(),
+            "undo": lambda _: app.undo(),
+            "redo": lambda _: app.redo(),
+            "save": self._save,
+            "open": self._open,
+            "set": self._set,
+        }
 
-def _carry_out(app: App, command: Command, say: Say, out: Path) -> None:
-    if command.verb == "start":
-        app.start_drag()
-    elif command.verb == "stop":
-        app.cancel()
-    elif command.verb == "save":
-        path = Path(command.argument) if command.argument else _fresh(out, app)
-        save_session(app.record, path)
-        written = [str(path)]
-        if app.frame is not None:
-            picture = path.with_suffix(".png")
-            save_png(picture, app.frame.image)
-            written.append(str(picture))
-        say(f"saved {' and '.join(written)}")
+    def run(self) -> None:
+        """Until the capture says quit."""
+        if self.autosave.exists():
+            previous = self.autosave.with_stem("autosave-previous")
+            self.autosave.replace(previous)
+            self._say(f"the session before is in {previous}")
+        while True:
+            moved = self.app.pump(wait=0.005)
+            self._report()
+            commands, self.app.commands = self.app.commands, []
+            for command in commands:
+                if command.verb == "quit":
+                    self.app.cancel()
+                    self.app.run_until_settled()
+                    self._report()
+                    self._keep()
+                    return
+                self._carry_out(command)
+            self._keep()
+            if not (moved or commands):
+                time.sleep(0.002)
 
+    def say(self, text: str, problem: bool = False) -> None:
+        """To the terminal and to the window."""
+        self._say(text)
+        self.app.notice(text, problem)
 
-def _fresh(out: Path, app: App) -> Path:
-    """A file name that is not taken yet."""
-    stem = f"seed{app.record.seed}" if app.record.seed is not None else "edit"
-    number = 1
-    while (path := out / f"{stem}-{number}.draggan").exists():
-        number += 1
-    return path
+    def _carry_out(self, command: Command) -> None:
+        act = self._verbs.get(command.verb)
+        if act is None:  # a verb for another node
+            return
+        try:
+            act(command.argument)
+        except UserError as error:
+            self.say(str(error), problem=True)
+            if command.verb == "start":
+                self.app.refuse(str(error))
+
+    def _report(self) -> None:
+        """Say how a drag ended and what failed."""
+        progress = self.app.progress
+        if progress is not None and progress.stopped and progress is not self._ended:
+            self._ended = progress
+            far = max(progress.distances.values(), default=0.0)
+            self._say(f"{progress.stopped} after {progress.drag_steps} steps, {far:.1f} px left")
+        for failure in self.app.failures[self._said_failures :]:
+            self.say(str(failure), problem=True)
+        self._said_failures = len(self.app.failures)
+
+    def _keep(self) -> None:
+        """Write what has changed: the session, and a picture that was asked for once it is drawn."""
+        app = self.app
+        if app.revision != self._saved and app.record.w_plus is not None:
+            self._saved = app.revision
+            # While dragging this is each step: safe from a crash of the program, and soon also from one of the machine.
+            save_session(app.record, self.autosave, sync=not app.dragging)
+        if self._picture is not None and (frame := self._current_frame()) is not None:
+            picture, self._picture = self._picture, None
+            save_png(picture, frame.image, session=dump_session(app.record))
+            self.say(f"saved {picture}")
+
+    def _current_frame(self) -> Frame | None:
+        """The picture of the session's latent, if it is drawn and nothing moves."""
+        frame = self.app.frame
+        fits = frame is not None and frame.step == self.app.record.step and self.app.settled
+        return frame if fits else None
+
+    def _save(self, argument: str) -> None:
+        path = Path(argument) if argument else self._fresh()
+        save_session(self.app.record, path)
+        self._last, self._picture = path, path.with_suffix(".png")
+        self.say(f"saved {path}")
+
+    def _open(self, argument: str) -> None:
+        path = Path(argument) if argument else self._last
+        if path is None:
+            path = self.autosave.with_stem("autosave-previous")
+        self.app.adopt(load_session(path))
+        self.say(f"opened {path}")
+
+    def _set(self, argument: str) -> None:
+        key, value = split_override(argument)
+        node, _, param = key.partition(".")
+        self.app.change(node, {param: scalar(value)})
+
+    def _fresh(self) -> Path:
+        """A file name that is not taken yet."""
+        record = self.app.record
+        stem = f"seed{record.seed}" if record.seed is not None else "edit"
+        number = 1
+        while (path := self.out / f"{stem}-{number}.draggan").exists():
+            number += 1
+        return path

@@ -38,6 +38,9 @@ _PACKET = """<?xpacket begin="\ufeff" id="W5M0MpCehiHzreSzNTczkc9d"?>
 </x:xmpmeta>
 <?xpacket end="w"?>"""
 
+# Private, ancillary, and to be dropped by editors that change the picture (PNG specification, chunk naming).
+_SESSION_CHUNK = b"drGN"
+
 # What Pillow's readers raise on a file that is cut off or is not a picture.
 _UNREADABLE = (OSError, SyntaxError, ValueError, EOFError, struct.error, Image.DecompressionBombError)
 
@@ -84,18 +87,31 @@ def watermarked(image: Pixels) -> Pixels:
     return np.array(picture)
 
 
-def save_png(path: Path | str, image: Array, watermark: bool = False) -> None:
+def save_png(path: Path | str, image: Array, watermark: bool = False, session: bytes = b"") -> None:
     """Write ``image`` (uint8 RGB ``[H, W, 3]``) as a PNG that says it is synthetic; ``watermark`` also draws it.
 
-    The file appears whole or not at all. Raises UserError if the folder cannot be written.
+    ``session``: a session as bytes, for the picture to carry. The file appears whole or not at all. Raises UserError
+    if the folder cannot be written.
     """
     array = pixels(image)
     text = PngImagePlugin.PngInfo()
     text.add_text("Software", software())
     text.add_itxt("XML:com.adobe.xmp", xmp_packet())
+    if session:
+        text.add(_SESSION_CHUNK, session)
     with replacing(Path(path)) as part:
         picture = Image.fromarray(watermarked(array) if watermark else array)
         picture.save(part, format="PNG", pnginfo=text, compress_level=4)
+
+
+def embedded_session(path: Path | str) -> bytes:
+    """The session that a PNG carries. Raises UserError if it carries none or cannot be read."""
+    picture = _open(Path(path), "picture")
+    chunks = getattr(picture, "private_chunks", [])
+    found = [chunk[1] for chunk in chunks if chunk[0] == _SESSION_CHUNK]
+    if not found:
+        raise UserError(f"{path} carries no session; open a .draggan file, or a PNG that this program saved")
+    return bytes(found[0])
 
 
 def load_picture(path: Path | str) -> Pixels:

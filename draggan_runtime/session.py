@@ -5,13 +5,14 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Iterable
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any
 
 from draggan_runtime.errors import UserError, WireError
 from draggan_runtime.files import write_atomically
 from draggan_runtime.messages import Goal, Latent, LatentRequest, Mask, PointPair, Progress
+from draggan_runtime.pictures import embedded_session
 from draggan_runtime.wire import pack, to_host, unpack
 
 _MAGIC = b"DRAGGAN\x01"
@@ -20,16 +21,28 @@ _DIGEST = hashlib.sha256
 
 @dataclass
 class DragRecord:
-    """One drag: what was asked and what came of it. ``start``, ``end`` float32 ``[num_ws, w_dim]``."""
+    """One drag: what was asked and what came of it.
 
+    ``before``: the points when it began; ``points``: those it was asked for last. ``start``, ``end`` float32
+    ``[num_ws, w_dim]``, at steps ``start_step`` and ``end_step`` of the session.
+    """
+
+    before: tuple[PointPair, ...]
     points: tuple[PointPair, ...]
     start: Any
     end: Any
+    start_step: int = 0
+    end_step: int = 0
     handles: dict[int, tuple[float, float]] = field(default_factory=dict)
     distances: dict[int, float] = field(default_factory=dict)
     steps: int = 0
     seconds: float = 0.0
     stopped: str = ""
+
+    @property
+    def after(self) -> tuple[PointPair, ...]:
+        """The points with their handles where the drag left them."""
+        return tuple(replace(p, handle=self.handles.get(p.id, p.handle)) for p in self.points)
 
 
 @dataclass
@@ -38,7 +51,7 @@ class SessionRecord:
 
     ``w_plus`` float32 ``[num_ws, w_dim]``: the current latent, None before the first. ``mask`` uint8 ``[H, W]`` or
     None. ``params``: by node id, the ``impl`` and parameters of the nodes that make the result. ``history``: the
-    drags so far, oldest first.
+    drags so far, oldest first; ``undone``: those taken back, the one to redo next last.
     """
 
     id: str = "main"
@@ -51,6 +64,7 @@ class SessionRecord:
     mask: Any = None
     params: dict[str, dict[str, Any]] = field(default_factory=dict)
     history: list[DragRecord] = field(default_factory=list)
+    undone: list[DragRecord] = field(default_factory=list)
 
     def overrides(self) -> list[str]:
         """The parameters as ``node.param=value``, to run the same graph again."""
@@ -62,7 +76,9 @@ class SessionRecord:
 
     def keep(self, message: Any) -> None:
         """Take over what a message says about the session."""
-        if isinstance(message, Goal):
+        if isinstance(message, LatentRequest):
+            self.request(message)
+        elif isinstance(message, Goal):
             self.points = message.points
         elif isinstance(message, Mask):
             self.mask = to_host(message.movable)
@@ -73,22 +89,39 @@ class SessionRecord:
     def request(self, message: LatentRequest) -> None:
         """A new picture is asked for: what belonged to the old one goes."""
         self.seed, self.truncation_psi = message.seed, message.truncation_psi
-        self.history = []
+        self.history, self.undone = [], []
 
     def begin(self) -> None:
         """A drag begins at the current latent."""
-        self.history.append(DragRecord(self.points, self.w_plus, self.w_plus))
+        self.history.append(DragRecord(self.points, self.points, self.w_plus, self.w_plus, self.step, self.step))
+        self.undone = []
 
     def commit(self, progress: Progress) -> None:
         """A step of the drag under way is done."""
         drag = self.history[-1]
         if len(progress.w_plus):
             self.w_plus = drag.end = to_host(progress.w_plus)
-            self.step = progress.step
+            self.step = drag.end_step = progress.step
         drag.points = self.points
         drag.handles, drag.distances = progress.handles, progress.distances
         drag.steps, drag.seconds = progress.drag_steps, progress.seconds
         drag.stopped = progress.stopped or ""
+
+    def undo(self) -> None:
+        """Go back to before the last drag, exactly. Raises UserError if there is none."""
+        if not self.history:
+            raise UserError("nothing to undo: nothing has been dragged since this picture came")
+        drag = self.history.pop()
+        self.undone.append(drag)
+        self.w_plus, self.step, self.points = drag.start, drag.start_step, drag.before
+
+    def redo(self) -> None:
+        """Go forward to after the drag undone last, exactly. Raises UserError if there is none."""
+        if not self.undone:
+            raise UserError("nothing to redo: no drag has been undone since the last one")
+        drag = self.undone.pop()
+        self.history.append(drag)
+        self.w_plus, self.step, self.points = drag.end, drag.end_step, drag.after
 
 
 def pairs(points: Iterable[tuple[tuple[float, float], tuple[float, float]]]) -> tuple[PointPair, ...]:
@@ -98,21 +131,31 @@ def pairs(points: Iterable[tuple[tuple[float, float], tuple[float, float]]]) -> 
     )
 
 
-def save_session(record: SessionRecord, path: Path) -> None:
-    """Write a session file: a mark, a SHA-256, and msgpack. The old file stays whole until the new one is.
+def dump_session(record: SessionRecord) -> bytes:
+    """A session as bytes: a mark, a SHA-256, and msgpack."""
+    body = pack({f.name: _plain(getattr(record, f.name)) for f in fields(record)})
+    return _MAGIC + _DIGEST(body).digest() + body
+
+
+def save_session(record: SessionRecord, path: Path, *, sync: bool = True) -> None:
+    """Write a session file. The old file stays whole until the new one is; ``sync``: until it is on the disk.
 
     Raises UserError if the folder cannot be written.
     """
-    body = pack({f.name: _plain(getattr(record, f.name)) for f in fields(record)})
-    write_atomically(path, _MAGIC + _DIGEST(body).digest() + body)
+    write_atomically(path, dump_session(record), sync=sync)
 
 
 def load_session(path: Path) -> SessionRecord:
-    """Read a session file. Raises UserError if it is missing, damaged, or of another kind."""
+    """Read a session file, or a PNG that carries a session.
+
+    Raises UserError if it is missing, damaged, or of another kind.
+    """
     try:
         data = path.read_bytes()
     except OSError as error:
         raise UserError(f"{path}: cannot be read ({error.strerror}); give a .draggan file") from None
+    if path.suffix.lower() == ".png":
+        data = embedded_session(path)
     head = len(_MAGIC) + _DIGEST().digest_size
     if not data.startswith(_MAGIC):
         raise UserError(f"{path}: not a draggan session; give a .draggan file that this program saved")
@@ -121,7 +164,8 @@ def load_session(path: Path) -> SessionRecord:
         raise UserError(f"{path}: damaged or cut off ({len(data)} bytes); use another copy of the file")
     try:
         values = unpack(body)
-        values["history"] = [DragRecord(**drag) for drag in values["history"]]
+        for name in ("history", "undone"):
+            values[name] = [DragRecord(**drag) for drag in values[name]]
         return SessionRecord(**values)
     except (WireError, TypeError, KeyError) as error:
         raise UserError(f"{path}: from another version of the program ({error})") from None

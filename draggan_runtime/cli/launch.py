@@ -16,13 +16,13 @@ from draggan_runtime.errors import DragganError
 from draggan_runtime.files import writable_folder
 from draggan_runtime.graph import load_launch
 from draggan_runtime.graph.model import ResolvedGraph
-from draggan_runtime.live import run_live
-from draggan_runtime.session import SessionRecord, load_session, save_session
+from draggan_runtime.live import Live
+from draggan_runtime.session import SessionRecord, load_session
 
 
 def launch(
     name: Annotated[str, typer.Argument(metavar="LAUNCH", help="A launch file, or the name of one: live, local ...")],
-    session: Annotated[Path | None, typer.Option("--open", help="Reopen a saved .draggan session.")] = None,
+    session: Annotated[Path | None, typer.Option("--open", help="Reopen a saved session: .draggan, or a PNG.")] = None,
     out: Annotated[Path, typer.Option(help="Folder for what is saved.")] = Path("out"),
     without_display: Annotated[
         str | None, typer.Option(metavar="LAUNCH", help="What to run instead if no display can be reached.")
@@ -59,16 +59,16 @@ def launch(
     with app:
         if session is not None:
             app.restore()
+        live = Live(app, say, out)
         try:
-            run_live(app, say, out)
+            live.run()
         except (DragganError, KeyboardInterrupt):
-            if app.record.history:
-                save_session(app.record, out / "rescued.draggan")
-                say(f"the edit is kept in {out / 'rescued.draggan'}; draggan launch {name} --open it to go on")
+            if live.autosave.exists():
+                say(f"the session is kept in {live.autosave}; go on with --open {live.autosave}")
             raise
         failed = app.progress is not None and app.progress.stopped == "failed"
-    for path in sorted(out.iterdir()) if name == without_display else []:
-        print(path)
+    if name == without_display:
+        print("\n".join(str(p) for p in sorted(out.iterdir()) if p.suffix in (".png", ".mp4")))
     if failed:
         raise typer.Exit(1)
 
