@@ -39,6 +39,9 @@ class Display:
         )  # fmt: skip
         self.node.step([Turn("s", step, {**self.latched, "progress": message}, self.state)])
 
+    def change(self, **params: Any) -> None:
+        self.node.change(FileDisplay.Params(**{**self.node.params.model_dump(), **params}))
+
     def close(self) -> None:
         self.node.deactivate()
         self.node.cleanup()
@@ -158,6 +161,40 @@ def test_a_new_latent_has_its_own_before(tmp_path: Path) -> None:
     (tmp_path / "before.png").unlink()
     display.frame(0)
     assert names(tmp_path) == ["before.png"]
+
+
+def test_two_latents_in_a_row_have_each_their_before(tmp_path: Path) -> None:
+    display = Display(out=str(tmp_path))
+    display.frame(0)
+    (tmp_path / "before.png").unlink()
+    display.frame(0)
+    assert names(tmp_path) == ["before.png"]
+
+
+def test_folder_and_film_change_while_it_runs(tmp_path: Path) -> None:
+    display = Display()
+    for name in ("one", "two"):
+        display.change(out=str(tmp_path / name), video=str(tmp_path / name / "edit.gif"))
+        for step in (0, 0, 1):  # the drag before this one may have ended without a step
+            display.frame(step)
+        display.progress(1, "reached")
+        display.change(out="", video="")
+        assert names(tmp_path / name) == ["after.png", "before.png", "edit.gif", "overlay.png"]
+    one = [(tmp_path / "one" / n, (tmp_path / "one" / n).stat().st_mtime_ns) for n in names(tmp_path / "one")]
+    display.frame(0)
+    display.progress(0, "reached")
+    display.close()
+    assert names(tmp_path) == ["one", "two"]
+    assert all(path.stat().st_mtime_ns == written for path, written in one)
+
+
+def test_a_folder_that_cannot_be_written_is_refused_while_it_runs_and_the_old_one_stays(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("in the way")
+    display = Display(out=str(tmp_path / "old"))
+    with pytest.raises(UserError, match="choose a folder"):
+        display.change(out=str(tmp_path / "file" / "out"))
+    display.frame(0)
+    assert names(tmp_path / "old") == ["before.png"]
 
 
 def test_with_nothing_asked_for_nothing_is_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

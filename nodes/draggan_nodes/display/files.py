@@ -38,12 +38,11 @@ class FileParams(NodeParams):
 
 @dataclass
 class FileState:
-    """The newest picture, what the drag said of which step, and the film being written."""
+    """The newest picture, and what the drag said of which step."""
 
     frame: Frame | None = None
     ended: Progress | None = None
     trail: Trail = field(default_factory=Trail)
-    film: VideoWriter | None = None
 
 
 class FileDisplay(Node):
@@ -51,8 +50,8 @@ class FileDisplay(Node):
 
     ``before.png`` is the first picture, or that of a new latent; ``after.png`` and ``overlay.png`` (the
     same with points and mask) are the picture at which a drag ended, and are written again when the next
-    one ends. The film holds every picture that arrives and is finished by deactivate. All appear whole or
-    not at all.
+    one ends. The film holds every picture that arrives and is finished by deactivate, or when ``video``
+    changes. All appear whole or not at all.
     """
 
     Params = FileParams
@@ -63,7 +62,7 @@ class FileDisplay(Node):
         "goal": latched(Goal, optional=True),
         "mask": latched(Mask, optional=True),
     }
-    fixed = frozenset({"out", "video", "fps"})
+    fixed = frozenset({"fps"})
 
     @classmethod
     def prepare(cls, params: Any) -> None:
@@ -76,7 +75,14 @@ class FileDisplay(Node):
     def configure(self) -> None:
         self.prepare(self.params)
         self._session: str | None = None
-        self._films: list[VideoWriter] = []
+        self._film: VideoWriter | None = None
+
+    def change(self, params: FileParams) -> None:
+        """Other files from the next picture on. Raises UserError if they cannot be written."""
+        self.prepare(params)
+        if params.video != self.params.video:
+            self.deactivate()
+        super().change(params)
 
     def step(self, turns: Sequence[Turn]) -> None:
         for turn in turns:
@@ -89,12 +95,14 @@ class FileDisplay(Node):
             self._write_ending(turn)
 
     def deactivate(self) -> None:
-        while self._films:
-            self._films.pop().close()
+        film, self._film = self._film, None
+        if film is not None:
+            film.close()
 
     def cleanup(self) -> None:
-        while self._films:
-            self._films.pop().discard()
+        film, self._film = self._film, None
+        if film is not None:
+            film.discard()
 
     def snapshot(self, state: Any) -> dict[str, Any]:
         """Nothing: what was written is on disk, and the next picture is kept anew."""
@@ -111,19 +119,17 @@ class FileDisplay(Node):
     def _take_frame(self, turn: Turn, frame: Frame) -> None:
         state: FileState = turn.state
         image = pixels(frame.image)
-        new_latent = state.frame is None or (frame.step == 0 and state.frame.step > 0)
-        if new_latent:
+        if state.frame is None or frame.step == 0:  # a new latent
             state.trail.clear()
             state.ended = None
             self._save("before.png", image)
         state.frame = frame
         if self.params.video:
-            if state.film is None:
-                state.film = VideoWriter(self.params.video, self.params.fps)
-                self._films.append(state.film)
+            if self._film is None:
+                self._film = VideoWriter(self.params.video, self.params.fps)
             if self.params.points:
                 image = overlay(image, turn.get("goal"), state.trail.at(frame.step), turn.get("mask"))
-            state.film.add(watermarked(image) if self.params.watermark else image)
+            self._film.add(watermarked(image) if self.params.watermark else image)
 
     def _write_ending(self, turn: Turn) -> None:
         """The last picture and the word that the drag has ended come in either order."""
