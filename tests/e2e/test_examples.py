@@ -12,7 +12,7 @@ EXAMPLES = Path(__file__).parents[2] / "docs" / "examples"
 LEAVES = {
     "1_drag.py": ["before.png", "after.png"],
     "2_mask_and_progress.py": ["with_mask.png"],
-    "3_save_and_reopen.py": ["nose.draggan"],
+    "3_save_and_reopen.py": ["nose.draggan", "nose.png"],
     "4_your_own_tracker.py": [],
 }
 
