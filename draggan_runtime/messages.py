@@ -177,10 +177,43 @@ class Frame(Message):
 
 @dataclass(frozen=True, kw_only=True)
 class View(Message):
-    """How the window shows the picture: ``scale`` window px per output px, ``size`` (W, H) of the full output."""
+    """How the window shows the picture: ``scale`` window px per output px, ``size`` (W, H) of the full output.
+
+    ``origin``: the window px where the picture's upper left corner is.
+    """
 
     scale: float
     size: tuple[int, int]
+    origin: tuple[int, int] = (0, 0)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Hand(Message):
+    """What the user's hand holds over a window, for the window to draw; none of it has happened to the session yet.
+
+    ``points``: pairs being set or moved, to be drawn in place of the goal's of the same id. ``brush``: its radius in px
+    of the full output while the mask is painted; ``pointer`` where it is; ``stroke`` its way since the button went
+    down; ``erases``. ``doing``: what was asked for and is not yet answered, in words. ``step_size``: what motion
+    supervision asks of a handle per step, px at 512. ``hint``: what could be done next; ``help``: key and
+    meaning by row, while help is wanted.
+    """
+
+    points: tuple[PointPair, ...] = ()
+    pointer: XY | None = None
+    brush: float | None = None
+    stroke: tuple[XY, ...] = ()
+    erases: bool = False
+    doing: str = ""
+    step_size: float | None = None
+    hint: str = ""
+    help: tuple[tuple[str, str], ...] = ()
+
+
+@dataclass(frozen=True, kw_only=True)
+class Recording(Message):
+    """A video of the session is being recorded to ``path``; "" when none is."""
+
+    path: str = ""
 
 
 Stopped = Literal["reached", "max_steps", "cancelled", "lost", "failed"]
