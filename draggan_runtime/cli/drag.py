@@ -1,24 +1,20 @@
-"""``draggan drag``: one edit without a window."""
+"""``draggan drag``: edits without a window, one or a batch."""
 
 from __future__ import annotations
 
-import json
-import signal
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
-from rich.console import Console
-from rich.progress import BarColumn, TextColumn
-from rich.progress import Progress as Bar
 
 from draggan_runtime import api, models
+from draggan_runtime.batch import RESULTS, Batch, BatchProgress
 from draggan_runtime.cli.common import Format, FormatOption, SetOption, override, parse_point, print_json
+from draggan_runtime.cli.progress import watched
+from draggan_runtime.edit_files import FILES, drag_to_files
 from draggan_runtime.errors import UserError
-from draggan_runtime.files import writable_folder, write_atomically
+from draggan_runtime.files import writable_folder
 from draggan_runtime.graph import load_launch
 from draggan_runtime.graph.lasting import model_of
 from draggan_runtime.messages import Progress
@@ -29,19 +25,20 @@ INTERRUPTED = 130
 
 
 def drag(
-    out: Annotated[Path, typer.Option(help="Folder for the pictures, the session and result.json.")],
+    out: Annotated[Path, typer.Option(help="Folder for what is written.")],
     point: Annotated[
-        list[str],
+        list[str] | None,
         typer.Option(metavar="X,Y:X,Y", help="Handle and target, px of the full output. Repeatable."),
-    ],
+    ] = None,
     seed: Annotated[int | None, typer.Option(min=0, help="Seed of the picture.")] = None,
     session: Annotated[
-        Path | None, typer.Option("--open", help="Go on from a saved .draggan session instead of a seed.")
+        Path | None, typer.Option("--open", help="Go on from a saved session instead of a seed: .draggan, or a PNG.")
     ] = None,
+    batch: Annotated[Path | None, typer.Option(metavar="EDITS.jsonl", help="Make a file's edits, a line each.")] = None,
     truncation_psi: Annotated[float, typer.Option(min=0, max=1.5, help="Truncation toward the mean face.")] = 0.7,
     mask: Annotated[Path | None, typer.Option(help="8-bit picture of what may move (> 127).")] = None,
     model: Annotated[str | None, typer.Option(help="Model; see draggan models list.")] = None,
-    max_steps: Annotated[int, typer.Option(min=1, help="Latent updates at most.")] = 300,
+    max_steps: Annotated[int | None, typer.Option(min=1, help="Latent updates at most; as a rule 300.")] = None,
     video: Annotated[Path | None, typer.Option(help="Also write a video: .mp4 or .gif.")] = None,
     watermark: Annotated[bool, typer.Option("--watermark", help="Draw 'synthetic' on what is saved.")] = False,
     launch: Annotated[str, typer.Option(help="Launch file or name: the layout.")] = "",
@@ -55,50 +52,69 @@ def drag(
     draggan drag --seed 7 --point 512,590:560,590 --out out
     draggan drag --seed 7 --point 512,590:560,590 --mask face.png --video out/edit.mp4 --out out
     draggan drag --open out/edit.draggan --point 560,590:512,590 --out back
+    draggan drag --batch edits.jsonl --out out
 
     Exit code 0 also when --max-steps ends the drag; result.json says why it stopped.
+
+    Each line of a batch is an edit, written to a folder of its own: the line's number, or its id. A line has a seed
+    and points; mask (a path beside the file), params (for this edit only), truncation_psi, video (true, "mp4" or
+    "gif") and id may be left out:
+
+    \b
+    {"seed": 7, "points": [{"handle": [512, 590], "target": [560, 590]}]}
+    {"seed": 8, "points": [...], "mask": "face.png", "params": {"tracker.radius": 8, "max_steps": 50}, "id": "chin"}
+
+    results.jsonl has a line for each: what result.json says, or the error. A broken line is named and the others are
+    made; exit code 1 then. Ctrl-C keeps what is done, and the same command goes on from there; lines that changed, or
+    failed, are made again.
     """
-    points = [parse_point(text) for text in point]
-    if session is None and seed is None:
-        raise UserError("no picture to drag; give --seed N or --open FILE.draggan")
-    if session is not None and seed is not None:
-        raise UserError("--seed and --open both say where the picture comes from; give one of them")
-    writable_folder(out)
-    overrides = [override("display.out", str(out.resolve())), override("display.watermark", watermark)]
-    if video is not None:
-        writable_folder(video.resolve().parent)
-        overrides.append(override("display.video", str(video.resolve())))
+    overrides = [override("display.watermark", watermark)]
     if model is not None:
         overrides += [override("generator.model", model), override("renderer.model", model)]
-    launch = launch or ("record" if video else "local")
     overrides += set_ or []
+    if batch is not None:
+        own = {"--seed": seed, "--point": point, "--open": session, "--mask": mask, "--video": video}
+        if given := [name for name, value in own.items() if value is not None]:
+            raise UserError(f"--batch and {given[0]} exclude each other; the lines of {batch} say what to edit")
+        edits = Batch(
+            batch, out, launch=launch, config=config, set=overrides, truncation_psi=truncation_psi, max_steps=max_steps
+        )
+        _drag_all(edits, format_)
+        return
+    if session is None and seed is None:
+        raise UserError("no picture to drag; give --seed N, --open FILE.draggan or --batch FILE.jsonl")
+    if session is not None and seed is not None:
+        raise UserError("--seed and --open both say where the picture comes from; give one of them")
+    if not point:
+        raise UserError("no point to drag; give --point X,Y:X,Y (handle:target), for example 512,590:560,590")
+    points = [parse_point(text) for text in point]
+    overrides.insert(0, override("display.out", str(writable_folder(out).resolve())))
+    if video is not None:
+        writable_folder(video.resolve().parent)
+        overrides.insert(0, override("display.video", str(video.resolve())))
+    launch = launch or ("record" if video else "local")
     _check(points, mask, session, launch, config, overrides)
     with api.open(
         session, seed=seed, truncation_psi=truncation_psi, launch=launch, config=config, set=overrides
     ) as running:
         if mask is not None:
             running.mask(mask)
-        with _watched(max_steps) as report:
-            result = running.drag(points, max_steps=max_steps, progress=report)
-        running.save(out / "edit.draggan")
-        written = {
-            "model": running.record.model,
-            "seed": running.record.seed,
-            "points": result.points,
-            "steps": result.steps,
-            "stopped": result.stopped,
-            "seconds": round(result.seconds, 3),
-            "steps_per_second": round(result.steps_per_second, 3),
-            "layout": launch,
-        }
-        if result.error:
-            written["error"] = result.error
-        write_atomically(out / "result.json", (json.dumps(written, indent=2) + "\n").encode())
-    _say(written, out, video, format_)
-    if result.stopped == "failed":
-        print(f"draggan: {result.error}", file=sys.stderr)
+        with watched(max_steps or _most_steps(running), "{task.completed} steps") as watch:
+
+            def report(progress: Progress) -> bool:
+                watch.show(progress.drag_steps, _going(progress))
+                return not watch.interrupted
+
+            made = drag_to_files(running, points, out, launch, max_steps=max_steps, progress=report)
+    if format_ is Format.json:
+        print_json(made)
+    else:
+        print(_ended(made))
+        print("\n".join(str(path) for path in [*(out / name for name in FILES), *([video] if video else [])]))
+    if "error" in made:
+        print(f"draggan: {made['error']}", file=sys.stderr)
         raise typer.Exit(1)
-    if report.interrupted:
+    if watch.interrupted:
         raise typer.Exit(INTERRUPTED)
 
 
@@ -118,55 +134,47 @@ def _check(
         load_mask(mask, size)
 
 
-class _Report:
-    """Shows each step, and stops the drag after Ctrl-C."""
+def _drag_all(edits: Batch, format_: Format) -> None:
+    """Make a batch's edits, and say how it goes."""
+    for line in sorted(edits.broken):
+        print(f"draggan: {edits.named(line)}: {edits.broken[line]}", file=sys.stderr)
+    if edits.done:
+        print(f"draggan: {edits.done} of {edits.total} edits were done already", file=sys.stderr)
+    with watched(edits.total, f"{{task.completed}}/{edits.total}") as watch:
 
-    def __init__(self, bar: Bar, max_steps: int) -> None:
-        self.interrupted = False
-        self._bar = bar
-        self._task = bar.add_task("dragging", total=max_steps, left="")
+        def report(now: BatchProgress) -> bool:
+            watch.show(now.done, f"seed {now.seed}, {_going(now.drag)}" if now.drag else f"seed {now.seed}")
+            if now.result is not None:
+                made = now.result
+                watch.say(f"draggan: {edits.named(now.line)}: {made.get('error') or _ended(made)}")
+            return not watch.interrupted
 
-    def __call__(self, progress: Progress) -> bool:
-        left = max(progress.distances.values(), default=0.0)
-        self._bar.update(
-            self._task,
-            completed=progress.drag_steps,
-            left=f"{progress.steps_per_second:.1f} steps/s, {left:.1f} px left",
-        )
-        return not self.interrupted
-
-    def interrupt(self, *_: Any) -> None:
-        if self.interrupted:
-            raise KeyboardInterrupt
-        self.interrupted = True
-
-
-@contextmanager
-def _watched(max_steps: int) -> Iterator[_Report]:
-    """A progress bar on stderr; the first Ctrl-C ends the drag and keeps what there is, the second aborts."""
-    columns = (
-        TextColumn("{task.description}"),
-        BarColumn(),
-        TextColumn("{task.completed} steps"),
-        TextColumn("{task.fields[left]}"),
-    )
-    with Bar(*columns, console=Console(stderr=True), transient=True) as bar:
-        report = _Report(bar, max_steps)
-        before = signal.signal(signal.SIGINT, report.interrupt)
-        try:
-            yield report
-        finally:
-            signal.signal(signal.SIGINT, before)
-
-
-def _say(result: dict[str, Any], out: Path, video: Path | None, format_: Format) -> None:
+        results = edits.run(report)
     if format_ is Format.json:
-        print_json(result)
-        return
-    far = max((p["distance"] or 0.0 for p in result["points"]), default=0.0)
-    print(
-        f"{result['stopped']} after {result['steps']} steps in {result['seconds']:.1f} s "
-        f"({result['steps_per_second']:.1f} steps/s), {far:.1f} px left"
+        print_json(results)
+    else:
+        failed = len(results) - edits.done
+        print(f"{edits.done} of {edits.total} edits done, {failed} lines with an error: {edits.out / RESULTS}")
+    if watch.interrupted:
+        print("draggan: interrupted; the same command goes on from here", file=sys.stderr)
+        raise typer.Exit(INTERRUPTED)
+    if any("error" in result for result in results):
+        raise typer.Exit(1)
+
+
+def _most_steps(running: api.Session) -> int:
+    _, params = running.app.graph.nodes[running.app.drag_node or "drag"].load()
+    return int(getattr(params, "max_steps", 0))
+
+
+def _going(progress: Progress) -> str:
+    left = max(progress.distances.values(), default=0.0)
+    return f"{progress.steps_per_second:.1f} steps/s, {left:.1f} px left"
+
+
+def _ended(made: dict[str, Any]) -> str:
+    far = max((point["distance"] or 0.0 for point in made["points"]), default=0.0)
+    return (
+        f"{made['stopped']} after {made['steps']} steps in {made['seconds']:.1f} s "
+        f"({made['steps_per_second']:.1f} steps/s), {far:.1f} px left"
     )
-    names = ["before.png", "after.png", "overlay.png", "edit.draggan", "result.json"]
-    print("\n".join(str(path) for path in [*(out / name for name in names), *([video] if video else [])]))
