@@ -19,7 +19,7 @@ os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
 os.environ.setdefault("RAY_max_direct_call_object_size", str(4 * 1024 * 1024))
 
 import ray
-from ray.exceptions import RayActorError
+from ray.exceptions import RayActorError, RayTaskError
 
 from draggan_runtime.errors import StartError
 from draggan_runtime.execution.action import DragAction, Feedback, ParamsChange
@@ -167,7 +167,10 @@ class RayPeer:
         return RayTicket(self.handle.catch_up.remote(to_host(deliveries)))
 
     def change(self, node: str, params: dict[str, Any], needs: Mapping[str, Any] | None) -> None:
-        ray.get(self.handle.change.remote(node, params, needs))
+        try:
+            ray.get(self.handle.change.remote(node, params, needs))
+        except RayTaskError as error:
+            raise error.cause or error from None  # Ray's own text is a traceback
 
 
 class RayContainers:
