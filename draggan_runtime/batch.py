@@ -240,7 +240,7 @@ class Batch:
                 session.seed(job.edit.seed, self._psi if psi is None else psi)
                 session.mask(job.mask)
                 points = [(p.handle, p.target) for p in job.edit.points]
-                return drag_to_files(session, points, folder, self.layout, progress=progress)
+                return drag_to_files(session, points, folder, self.layout, progress)
         except StartError:
             raise
         except Exception as error:

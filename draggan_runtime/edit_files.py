@@ -15,20 +15,14 @@ FILES = ("before.png", "after.png", "overlay.png", SESSION, RESULT)
 
 
 def drag_to_files(
-    session: Session,
-    points: Iterable[Pair],
-    out: Path,
-    layout: str,
-    *,
-    max_steps: int | None = None,
-    progress: ProgressCallback | None = None,
+    session: Session, points: Iterable[Pair], out: Path, layout: str, progress: ProgressCallback | None = None
 ) -> dict[str, Any]:
     """Drag, wait for the end, write the session and ``result.json`` to ``out``, and give what the latter holds.
 
     It has an ``error`` if a node failed, be it in the drag or at its last picture. Raises UserError for points outside
     the picture and for a folder that cannot be written.
     """
-    result = session.drag(points, max_steps=max_steps, progress=progress)
+    result = session.drag(points, progress=progress)
     record = session.record
     session.save(out / SESSION)
     written = {

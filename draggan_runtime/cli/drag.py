@@ -38,7 +38,7 @@ def drag(
     truncation_psi: Annotated[float, typer.Option(min=0, max=1.5, help="Truncation toward the mean face.")] = 0.7,
     mask: Annotated[Path | None, typer.Option(help="8-bit picture of what may move (> 127).")] = None,
     model: Annotated[str | None, typer.Option(help="Model; see draggan models list.")] = None,
-    max_steps: Annotated[int | None, typer.Option(min=1, help="Latent updates at most; as a rule 300.")] = None,
+    max_steps: Annotated[int, typer.Option(min=1, help="Latent updates at most.")] = 300,
     video: Annotated[Path | None, typer.Option(help="Also write a video: .mp4 or .gif.")] = None,
     watermark: Annotated[bool, typer.Option("--watermark", help="Draw 'synthetic' on what is saved.")] = False,
     launch: Annotated[str, typer.Option(help="Launch file or name: the layout.")] = "",
@@ -68,7 +68,7 @@ def drag(
     made; exit code 1 then. Ctrl-C keeps what is done, and the same command goes on from there; lines that changed, or
     failed, are made again.
     """
-    overrides = [override("display.watermark", watermark)]
+    overrides = [override("display.watermark", watermark), override("drag.max_steps", max_steps)]
     if model is not None:
         overrides += [override("generator.model", model), override("renderer.model", model)]
     overrides += set_ or []
@@ -76,9 +76,7 @@ def drag(
         own = {"--seed": seed, "--point": point, "--open": session, "--mask": mask, "--video": video}
         if given := [name for name, value in own.items() if value is not None]:
             raise UserError(f"--batch and {given[0]} exclude each other; the lines of {batch} say what to edit")
-        edits = Batch(
-            batch, out, launch=launch, config=config, set=overrides, truncation_psi=truncation_psi, max_steps=max_steps
-        )
+        edits = Batch(batch, out, launch=launch, config=config, set=overrides, truncation_psi=truncation_psi)
         _drag_all(edits, format_)
         return
     if session is None and seed is None:
@@ -99,13 +97,13 @@ def drag(
     ) as running:
         if mask is not None:
             running.mask(mask)
-        with watched(max_steps or _most_steps(running), "{task.completed} steps") as watch:
+        with watched(max_steps, "{task.completed} steps") as watch:
 
             def report(progress: Progress) -> bool:
                 watch.show(progress.drag_steps, _going(progress))
                 return not watch.interrupted
 
-            made = drag_to_files(running, points, out, launch, max_steps=max_steps, progress=report)
+            made = drag_to_files(running, points, out, launch, report)
     if format_ is Format.json:
         print_json(made)
     else:
@@ -160,11 +158,6 @@ def _drag_all(edits: Batch, format_: Format) -> None:
         raise typer.Exit(INTERRUPTED)
     if any("error" in result for result in results):
         raise typer.Exit(1)
-
-
-def _most_steps(running: api.Session) -> int:
-    _, params = running.app.graph.nodes[running.app.drag_node or "drag"].load()
-    return int(getattr(params, "max_steps", 0))
 
 
 def _going(progress: Progress) -> str:
