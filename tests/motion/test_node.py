@@ -59,7 +59,9 @@ class Session:
         boxes = boxes if boxes is not None else (whole(feature_map(step), STRIDE),)
         positions = handles if handles is not None else {p.id: p.handle for p in points}
         inputs: dict[str, Message] = {
-            "features": Features(session="s", step=step, size=SIZE, levels={"64": boxes}, reference=reference),
+            "features": Features(
+                session="s", step=step, size=SIZE, levels={self.node.params.level: boxes}, reference=reference
+            ),
             "handles": Handles(
                 session="s", step=step, size=SIZE, positions=positions, confidence=dict.fromkeys(positions, 1.0)
             ),
@@ -202,16 +204,16 @@ def test_pulled_through_the_real_generator_it_is_the_slope_of_the_loss() -> None
     network = deepcopy(FFHQ().load("cpu")).double()
     w_plus = network.mapping(torch.from_numpy(np.random.RandomState(7).randn(1, 512)), 0.7).requires_grad_()
     nose = PointPair(1, (512.0, 590.0), (560.0, 590.0))
-    cells = network.features(w_plus, ["64"])["64"][0]
-    boxes = (whole(cells.detach(), STRIDE),)
-    answer = Session().gradient(0, boxes=boxes, points=(nose,))
-    (slope,) = torch.autograd.grad((cells * answer.levels["64"][0]).sum(), w_plus)
+    cells = network.features(w_plus, ["32"])["32"][0]
+    boxes = (whole(cells.detach(), 32.0),)
+    answer = Session(level="32").gradient(0, boxes=boxes, points=(nose,))
+    (slope,) = torch.autograd.grad((cells * answer.levels["32"][0]).sum(), w_plus)
     places = np.array(nose.handle) + disc(3) * 2.0
     before = sample(boxes[0], places)
 
     def loss(w: torch.Tensor) -> float:
         with torch.no_grad():
-            after = sample(whole(network.features(w, ["64"])["64"][0], STRIDE), places + np.array([2.0, 0.0]))
+            after = sample(whole(network.features(w, ["32"])["32"][0], 32.0), places + np.array([2.0, 0.0]))
         return float((before - after).abs().mean())
 
     start, along, h = w_plus.detach(), slope / slope.norm(), 1e-5
