@@ -200,7 +200,7 @@ def test_says_what_it_reads() -> None:
 
 
 def test_pulled_through_the_real_generator_it_is_the_slope_of_the_loss() -> None:
-    """The default model in float64, a low level for speed: along the gradient the loss, F(q) held, rises as foretold."""
+    """The default model in float64, a low level for speed. Along the gradient the loss, F(q) held, rises as told."""
     network = deepcopy(FFHQ().load("cpu")).double()
     w_plus = network.mapping(torch.from_numpy(np.random.RandomState(7).randn(1, 512)), 0.7).requires_grad_()
     nose = PointPair(1, (512.0, 590.0), (560.0, 590.0))
