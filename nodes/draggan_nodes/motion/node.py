@@ -36,9 +36,7 @@ class MotionParams(NodeParams):
     arrived: float | None = Field(
         None, gt=0, description="a handle this near its target rests; unset: 1 up to 5 points, else 2"
     )
-    mask_weight: float = Field(
-        20.0, ge=0, description="lambda: weight of the mask term; depends on the model"
-    )
+    mask_weight: float = Field(20.0, ge=0, description="lambda: weight of the mask term; depends on the model")
 
 
 @dataclass

@@ -40,9 +40,7 @@ def steps_toward(positions: Array, targets: Array, length: float, arrived: float
 def regions_read(positions: Array, steps: Array, offsets: Array) -> list[Region]:
     """The region :func:`supervise` reads for each point that moves: its disc before and after the step."""
     return [
-        bounds(np.concatenate([p + offsets, p + d + offsets]))
-        for p, d in zip(positions, steps, strict=True)
-        if d.any()
+        bounds(np.concatenate([p + offsets, p + d + offsets])) for p, d in zip(positions, steps, strict=True) if d.any()
     ]
 
 

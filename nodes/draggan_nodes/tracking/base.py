@@ -113,9 +113,7 @@ class Tracker(Node):
             try:
                 self._track(turn)
             except NotCoveredError as missing:
-                ask = NeedBoxes(
-                    session=turn.session, step=turn.step, level=self.params.level, regions=missing.regions
-                )
+                ask = NeedBoxes(session=turn.session, step=turn.step, level=self.params.level, regions=missing.regions)
                 turn.emit("boxes", ask)
 
     def _track(self, turn: Turn) -> None:
@@ -149,9 +147,7 @@ class Tracker(Node):
         templates = self.remember(level, np.array([p.handle for p in points], dtype=np.float64))
         return {p.id: Track(p.handle, p.handle, 1.0, t) for p, t in zip(points, templates, strict=True)}
 
-    def _follow(
-        self, level: Level, points: Sequence[PointPair], before: Mapping[int, Track]
-    ) -> dict[int, Track]:
+    def _follow(self, level: Level, points: Sequence[PointPair], before: Mapping[int, Track]) -> dict[int, Track]:
         if not points:
             return {}
         sought = Points(
