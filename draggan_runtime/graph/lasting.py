@@ -5,6 +5,10 @@ from __future__ import annotations
 from typing import Any
 
 from draggan_runtime.graph.model import ResolvedGraph
+from draggan_runtime.messages import Message, Notice, Recording
+
+#: A node that gives only these makes no result: a film is not part of an edit.
+_WORDS: set[type[Message]] = {Notice, Recording}
 
 
 def model_of(graph: ResolvedGraph) -> str:
@@ -20,7 +24,7 @@ def lasting_params(graph: ResolvedGraph) -> dict[str, dict[str, Any]]:
     lasting = {}
     for node in graph.nodes.values():
         cls, params = node.load()
-        if cls.outputs and not cls.polls:
+        if set(cls.outputs.values()) - _WORDS and not cls.polls:
             impl = node.impl.target if ".py:" in node.impl.target else node.impl.name
             lasting[node.id] = {"impl": impl, **params.model_dump(mode="json")}
     return lasting

@@ -6,32 +6,16 @@ import math
 
 import numpy as np
 import pytest
-from draggan_nodes.display.draw import (
-    HANDLE,
-    TARGET,
-    bar_height,
-    overlay,
-    shrink,
-    status_bar,
-    status_text,
-)
-from draggan_nodes.display.trail import Trail
+from draggan_nodes.display.draw import ARROW, HANDLE, TARGET, draw_brush, draw_pairs, overlay, scaled
+from draggan_nodes.display.mask import EDGE, coverage, shaded
 
-from draggan_runtime.messages import Goal, Mask, NodeFailure, PointPair, Progress
+from draggan_runtime.messages import Goal, Mask, PointPair
 
 GREY = np.full((512, 512, 3), 128, np.uint8)
 
 
 def goal(*pairs: tuple[int, tuple[float, float], tuple[float, float]]) -> Goal:
     return Goal(session="s", points=tuple(PointPair(*pair) for pair in pairs))
-
-
-def progress(**changes: object) -> Progress:
-    fields: dict[str, object] = {
-        "session": "s", "step": 37, "drag_steps": 37, "handles": {0: (1.0, 1.0)}, "distances": {0: 12.34},
-        "confidence": {}, "loss": 0.0123, "w_plus": np.zeros((1, 1)), "seconds": 6.0,
-    }  # fmt: skip
-    return Progress(**{**fields, **changes})  # type: ignore[arg-type]
 
 
 def centre_of(image: np.ndarray, colour: tuple[int, int, int]) -> tuple[float, float]:
@@ -50,7 +34,7 @@ def test_the_red_dot_is_the_handle_and_the_blue_dot_the_target(
 
 
 def test_points_lie_on_the_same_spot_of_a_smaller_picture() -> None:
-    small = shrink(np.full((2048, 2048, 3), 128, np.uint8), 0.25)
+    small = scaled(np.full((2048, 2048, 3), 128, np.uint8), (512, 512))
     drawn = overlay(small, goal((0, (401.5, 801.5), (1201.5, 1001.5))), scale=0.25)
     assert drawn.shape == (512, 512, 3)
     assert math.dist(centre_of(drawn, HANDLE), (100, 200)) < 0.2
@@ -108,63 +92,64 @@ def test_a_handle_on_its_target_or_beyond_the_border_is_no_error() -> None:
     overlay(GREY, goal((0, (9.0, 9.0), (9.0, 9.0)), (1, (-0.5, -0.5), (511.5, 511.5)), (2, (4.0, 4.0), (4.1, 4.0))))
 
 
-def test_the_preview_is_drawn_as_well() -> None:
-    drawn = overlay(GREY, None, preview=goal((0, (100.0, 200.0), (300.0, 200.0))))
-    assert math.dist(centre_of(drawn, TARGET), (300, 200)) < 0.4
+def test_pairs_are_drawn_over_what_is_there() -> None:
+    drawn = GREY.copy()
+    draw_pairs(drawn, [PointPair(0, (100.0, 200.0), (300.0, 200.0))])
+    assert np.array_equal(drawn, overlay(GREY, goal((0, (100.0, 200.0), (300.0, 200.0)))))
+
+
+def left_half() -> Mask:
+    movable = np.zeros((512, 512), np.uint8)
+    movable[:, :256] = 1
+    return Mask(session="s", movable=movable)
 
 
 def test_what_may_not_move_is_darker_and_what_may_is_untouched() -> None:
-    movable = np.zeros((512, 512), np.uint8)
-    movable[:, :256] = 1
-    drawn = overlay(GREY, mask=Mask(session="s", movable=movable))
-    assert (drawn[:, :256] == 128).all()
-    assert (drawn[:, 256:] < 64).all()
-    small = overlay(shrink(GREY, 0.5), mask=Mask(session="s", movable=movable), scale=0.5)
-    assert (small[:, :128] == 128).all()
-    assert (small[:, 128:] < 64).all()
+    drawn = overlay(GREY, mask=left_half())
+    assert (drawn[:, :254] == 128).all()
+    assert (drawn[:, 258:] < 70).all()
+    small = overlay(scaled(GREY, (256, 256)), mask=left_half(), scale=0.5)
+    assert (small[:, :126] == 128).all()
+    assert (small[:, 130:] < 70).all()
     assert np.array_equal(overlay(GREY, mask=Mask(session="s")), GREY)
 
 
-def test_the_status_says_state_steps_speed_and_the_farthest_distance() -> None:
-    assert status_text(None, goal((0, (1.0, 1.0), (2.0, 2.0)))) == "ready, 1 point"
-    running = status_text(progress(distances={0: 12.34, 1: 3.0}))
-    for part in ("dragging", "37 steps", "6.2 steps/s", "12.3 px left", "loss 0.0123"):
-        assert part in running
-    assert status_text(progress(stopped="reached")).startswith("arrived")
-    assert "lost" in status_text(progress(stopped="lost"))
+@pytest.mark.parametrize("size", [256, 512, 1900])
+def test_a_line_runs_along_the_edge_of_what_may_move(size: int) -> None:
+    drawn = overlay(scaled(GREY, (size, size)), mask=left_half(), scale=size / 512)
+    line = (np.abs(drawn.astype(int) - EDGE) < 40).all(axis=2)
+    assert line[:, size // 2 - 2 : size // 2 + 2].any(axis=1).all()
+    assert not line[:, : size // 2 - size // 100 - 3].any()
+    assert not line[:, size // 2 + size // 100 + 3 :].any()
 
 
-def test_a_failure_names_the_node() -> None:
-    failure = NodeFailure("tracker", "tracking/nearest", "s", "ValueError: no")
-    text = status_text(progress(stopped="failed", failure=failure, loss=math.nan))
-    assert "tracker" in text
-    assert "ValueError: no" in text
+def test_a_part_is_shaded_as_the_whole_is() -> None:
+    """So a stroke of the brush need not redo the whole picture."""
+    rng = np.random.default_rng(0)
+    image = rng.integers(0, 256, (200, 200, 3), dtype=np.uint8)
+    movable = np.kron(rng.integers(0, 2, (20, 20)), np.full((10, 10), 255)).astype(np.uint8)
+    whole = shaded(image, movable, 3)
+    part = shaded(image[50:120, 60:150], movable[50:120, 60:150], 3)
+    assert np.array_equal(part[3:-3, 3:-3], whole[53:117, 63:147])
 
 
-def test_an_ended_drag_is_not_reported_of_other_points() -> None:
-    ended = progress(stopped="reached")
-    assert status_text(ended, goal((0, (1.0, 1.0), (2.0, 2.0)))).startswith("arrived")
-    assert status_text(ended, goal((1, (1.0, 1.0), (2.0, 2.0)))) == "ready, 1 point"
+def test_a_mask_is_averaged_where_the_picture_is_drawn_smaller() -> None:
+    movable = np.zeros((512, 512), np.uint8)
+    movable[:, :258] = 1
+    covered = coverage(Mask(session="s", movable=movable), (128, 128))
+    assert covered is not None
+    assert (covered[:, :64] == 255).all()
+    assert (np.abs(covered[:, 64].astype(int) - 127) <= 1).all()
+    assert (covered[:, 65:] == 0).all()
 
 
-@pytest.mark.parametrize("width", [256, 768, 1024])
-def test_the_bar_holds_both_lines_and_cuts_neither(width: int) -> None:
-    bar = status_bar(width, "dragging   137 steps   5.7 steps/s", "click a handle, then its target   space: start")
-    assert bar.shape == (bar_height(width), width, 3)
-    background = np.array(bar[-1, -1])
-    inked = (bar != background).any(axis=2)
-    half = bar.shape[0] // 2
-    assert inked[:half].any()
-    assert inked[half:].any()
-    assert not inked[:, -3:].any()
-
-
-def test_the_trail_gives_the_handles_of_a_step_or_the_nearest_before() -> None:
-    trail = Trail(keep=3)
-    for step in range(5):
-        trail.add(progress(step=step, handles={0: (float(step), 0.0)}))
-    assert trail.at(3) == {0: (3.0, 0.0)}
-    assert trail.at(9) == {0: (4.0, 0.0)}
-    assert trail.at(1) == {}
-    trail.clear()
-    assert trail.at(4) == {}
+def test_the_brush_is_a_circle_round_the_pointer_on_light_and_dark() -> None:
+    for level in (0, 255):
+        drawn = np.full((256, 256, 3), level, np.uint8)
+        draw_brush(drawn, (255.5, 255.5), 80, 0.5)
+        changed = (drawn != level).any(axis=2)
+        rows, columns = np.nonzero(changed)
+        assert (columns.mean(), rows.mean()) == (pytest.approx(127.5, abs=0.3), pytest.approx(127.5, abs=0.3))
+        distance = np.hypot(columns - 127.5, rows - 127.5)
+        assert 36 < distance.min() <= distance.max() < 44
+    assert (drawn == ARROW).all(axis=2).any()

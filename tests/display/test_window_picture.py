@@ -16,7 +16,17 @@ from draggan_nodes.display.window import WindowDisplay
 from xvfb import virtual_screen
 
 from draggan_runtime.display_probe import Probe, display_reachable
-from draggan_runtime.messages import Frame, Goal, PointPair, Progress
+from draggan_runtime.messages import (
+    Frame,
+    Goal,
+    Hand,
+    LatentRequest,
+    Mask,
+    Notice,
+    PointPair,
+    Progress,
+    Recording,
+)
 from draggan_runtime.node import Context, Turn
 
 CONFIGURE = """
@@ -65,31 +75,54 @@ def test_a_display_that_can_be_reached_is(monkeypatch: pytest.MonkeyPatch) -> No
 class Window:
     """A WindowDisplay whose OpenCV window is a list of what was shown, and a clock one can set."""
 
-    def __init__(self, monkeypatch: pytest.MonkeyPatch, **params: Any) -> None:
+    def __init__(self, monkeypatch: pytest.MonkeyPatch, screen: tuple[int, int] = (1280, 900), **params: Any) -> None:
         self.shown: list[np.ndarray] = []
         self.open = True
         self.now = 100.0
-        monkeypatch.setattr(module, "probe", lambda: Probe(None, (1280, 900)))
+        self.area = (0, 0)
+        self.view: Any = None
+        monkeypatch.setattr(module, "probe", lambda: Probe(None, screen))
         monkeypatch.setattr(module, "window_open", lambda name: self.open)
         monkeypatch.setattr(module.time, "monotonic", lambda: self.now)
-        for name in ("namedWindow", "resizeWindow"):
-            monkeypatch.setattr(cv2, name, lambda *_: None)
+        monkeypatch.setattr(cv2, "namedWindow", lambda *_: None)
+        monkeypatch.setattr(cv2, "resizeWindow", lambda _, width, height: self.resize(width, height))
+        monkeypatch.setattr(cv2, "getWindowImageRect", lambda _: (0, 0, *self.area))
         monkeypatch.setattr(cv2, "imshow", lambda _, image: self.shown.append(image[..., ::-1]))
         self.node = WindowDisplay(WindowDisplay.Params(**params), Context("display"))
         self.node.configure()
         self.state = self.node.new_state()
         self.latched: dict[str, Any] = {}
 
-    def frame(self, step: int, side: int = 1024) -> None:
-        image = np.full((side, side, 3), 128, np.uint8)
-        message = Frame(session="s", step=step, image=image)
-        self.node.step([Turn("s", step, {**self.latched, "frame": message}, self.state)])
+    def resize(self, width: int, height: int) -> None:
+        self.area = (width, height)
 
-    def poll(self, seconds: float = 1.0) -> list[tuple[str, Any]]:
+    def frame(self, step: int, size: tuple[int, int] = (1024, 1024)) -> None:
+        image = np.full((size[1], size[0], 3), 128, np.uint8)
+        self.event(frame=Frame(session="s", step=step, image=image))
+
+    def event(self, **message: Any) -> None:
+        self.node.step([Turn("s", 0, {**self.latched, **message}, self.state)])
+
+    def poll(self, seconds: float = 1.0) -> dict[str, Any]:
+        """What it tells, by port."""
         self.now += seconds
         turn = Turn("s", 0, dict(self.latched), self.state)
         self.node.poll(turn)
-        return turn.emitted
+        told = dict(turn.emitted)
+        self.view = told.get("view", self.view)
+        return told
+
+    @property
+    def drawn(self) -> Any:
+        """What it has drawn last."""
+        return self.state.drawn
+
+    def polls(self, seconds: float = 1.0) -> int:
+        """How often it draws in a time, polled often."""
+        before = len(self.shown)
+        for _ in range(round(seconds * 200)):
+            self.poll(0.005)
+        return len(self.shown) - before
 
     def progress(self, step: int, stopped: Any = None) -> None:
         self.latched["progress"] = Progress(
@@ -97,83 +130,145 @@ class Window:
             confidence={}, loss=0.1, w_plus=np.zeros((1, 1)), seconds=1.0, stopped=stopped,
         )  # fmt: skip
 
+    def hand(self, **what: Any) -> None:
+        self.latched["hand"] = Hand(session="s", **what)
+
     def handle(self) -> float:
         """x px of the full output of the red dot last shown."""
         columns = np.nonzero((self.shown[-1] == HANDLE).all(axis=2))[1]
-        return float((columns.mean() + 0.5) / self.state.scale - 0.5)
+        return float((columns.mean() - self.view.origin[0] + 0.5) / self.view.scale - 0.5)
+
+    def picture(self) -> np.ndarray:
+        """The part of what is shown last where the picture is."""
+        x, y = self.view.origin
+        width, height = (round(side * self.view.scale) for side in self.view.size)
+        return self.shown[-1][y : y + height, x : x + width]
 
 
 GOAL = Goal(session="s", points=(PointPair(0, (100.0, 100.0), (150.0, 100.0)),))
 
 
-def test_something_is_shown_before_the_first_picture(monkeypatch: pytest.MonkeyPatch) -> None:
-    window = Window(monkeypatch)
-    assert window.poll() == []
+def goal(handle: float) -> Goal:
+    return Goal(session="s", points=(PointPair(0, (handle, 100.0), (150.0, 100.0)),))
+
+
+@pytest.fixture
+def window(monkeypatch: pytest.MonkeyPatch) -> Window:
+    return Window(monkeypatch)
+
+
+def test_something_is_shown_before_the_first_picture(window: Window) -> None:
+    assert window.poll() == {}
     assert len(window.shown) == 1
 
 
-def test_the_picture_and_its_bar_fit_the_screen_and_the_view_says_how(monkeypatch: pytest.MonkeyPatch) -> None:
-    window = Window(monkeypatch)
-    window.frame(0)
-    ((port, view),) = window.poll()
+@pytest.mark.parametrize("screen", [(1280, 720), (1280, 900), (3840, 2160), (1080, 1920)])
+@pytest.mark.parametrize("size", [(1024, 1024), (256, 256), (768, 512), (512, 1024)])
+def test_picture_and_bar_fit_the_screen_and_the_view_says_how(
+    monkeypatch: pytest.MonkeyPatch, screen: tuple[int, int], size: tuple[int, int]
+) -> None:
+    window = Window(monkeypatch, screen)
+    window.frame(0, size)
+    window.poll()
     height, width = window.shown[-1].shape[:2]
-    assert port == "view"
-    assert view.size == (1024, 1024)
-    assert width == pytest.approx(1024 * view.scale)
-    assert width < height < 900
-    window.frame(1)
-    assert window.poll() == []  # the same view is not told twice
+    assert width <= screen[0] - 60
+    assert height <= screen[1] - 60
+    assert (
+        height > 0.85 * (screen[1] - 80)
+        or width > 0.85 * (screen[0] - 80)
+        or max(window.picture().shape) > 2040
+        or window.view.scale == 3
+    )
+    assert window.view.size == size
+    assert (window.picture() == 128).all()
+    around = window.shown[-1].copy()
+    x, y = window.view.origin
+    around[y : y + window.picture().shape[0], x : x + window.picture().shape[1]] = 0
+    assert not (around == 128).all(axis=2).any()
+    window.frame(1, size)
+    assert window.poll() == {}  # the same view is not told twice
 
 
-def test_a_small_picture_is_not_enlarged_and_a_limit_is_kept(monkeypatch: pytest.MonkeyPatch) -> None:
-    window = Window(monkeypatch)
-    window.frame(0, side=256)
-    assert window.poll()[0][1].scale == 1
+def test_a_limit_is_kept(monkeypatch: pytest.MonkeyPatch) -> None:
     limited = Window(monkeypatch, max_side=512)
     limited.frame(0)
-    assert limited.poll()[0][1].scale == 0.5
+    limited.poll()
+    assert (limited.view.scale, limited.view.origin) == (0.5, (0, 0))
     assert limited.shown[-1].shape[1] == 512
 
 
-def test_it_draws_only_when_something_changed(monkeypatch: pytest.MonkeyPatch) -> None:
-    window = Window(monkeypatch)
-    window.frame(0)
-    for _ in range(5):
-        window.poll()
-    assert len(window.shown) == 1
-    window.latched["goal"] = GOAL
-    for _ in range(5):
-        window.poll()
-    assert len(window.shown) == 2
-
-
-def test_while_dragging_it_draws_ten_times_a_second_at_most(monkeypatch: pytest.MonkeyPatch) -> None:
-    window = Window(monkeypatch)
+def test_a_resized_window_is_filled_and_its_text_stays_as_large(window: Window) -> None:
     window.frame(0)
     window.poll()
+    window.resize(1200, 500)
+    assert window.poll()["view"].origin[0] > 100
+    assert window.shown[-1].shape == (500, 1200, 3)
+    assert window.picture().shape[0] == window.picture().shape[1] > 400
+    window.resize(300, 800)
+    window.poll()
+    assert window.picture().shape[:2] == (300, 300)
+
+
+def test_it_draws_only_when_something_changed(window: Window) -> None:
+    window.frame(0)
+    assert window.polls() == 2  # once the window has its size, again
     window.latched["goal"] = GOAL
+    assert window.polls() == 1
+    window.hand(pointer=(3.0, 3.0), brush=9.0)
+    assert window.polls() == 1
+
+
+def test_while_dragging_it_draws_ten_times_a_second_at_most_but_follows_the_hand(window: Window) -> None:
+    window.frame(0)
+    window.latched["goal"] = GOAL
+    window.polls(0.1)
+    drawn = 0
     for step in range(100):
         window.progress(step)
-        window.poll(0.01)
-    assert 8 <= len(window.shown) - 1 <= 10
+        drawn += window.polls(0.01)
+    assert 8 <= drawn <= 10
+    drawn = 0
+    for step in range(100):
+        window.progress(step)
+        window.hand(pointer=(float(step), 3.0), brush=9.0)
+        drawn += window.polls(0.01)
+    assert 25 <= drawn <= 31
     window.progress(100, "reached")
     window.poll(0.2)
-    assert window.state.drawn[4] is window.latched["progress"]  # the last word is shown
+    assert window.drawn.progress is window.latched["progress"]  # the last word is shown
 
 
-def test_a_picture_is_drawn_with_the_handles_of_its_own_step(monkeypatch: pytest.MonkeyPatch) -> None:
-    window = Window(monkeypatch)
+def test_while_dragging_drawing_takes_a_share_of_the_time_only(monkeypatch: pytest.MonkeyPatch, window: Window) -> None:
+    window.frame(0)
+    window.latched["goal"] = GOAL
+    window.polls(0.1)
+
+    def slow(*_: Any) -> None:
+        window.now += 0.1
+        window.shown.append(np.zeros(()))
+
+    monkeypatch.setattr(cv2, "imshow", slow)
+    start = window.now
+    for step in range(1000):
+        window.progress(step)
+        window.poll(0.01)
+    drawn = sum(shown.shape == () for shown in window.shown)
+    assert 0.15 < drawn * 0.1 / (window.now - start) < 0.25
+
+
+def test_a_picture_is_drawn_with_the_handles_of_its_own_step_and_says_so(window: Window) -> None:
     window.latched["goal"] = GOAL
     for step in (0, 10, 20, 30):
         if step in (0, 20):
             window.frame(step)
         window.progress(step)
-        window.poll()
+        told = window.poll()
     assert window.handle() == pytest.approx(120, abs=0.7)
+    assert window.state.handles.positions == {0: (120.0, 100.0)}
+    assert "shown" not in told  # nothing moved between 20 and 30
 
 
-def test_a_new_picture_forgets_the_drag_of_the_old_one(monkeypatch: pytest.MonkeyPatch) -> None:
-    window = Window(monkeypatch)
+def test_another_picture_forgets_the_drag_of_the_old_one(window: Window) -> None:
     window.latched["goal"] = GOAL
     window.frame(0)
     window.frame(30)
@@ -182,11 +277,134 @@ def test_a_new_picture_forgets_the_drag_of_the_old_one(monkeypatch: pytest.Monke
     window.frame(0)
     window.poll()
     assert window.handle() == pytest.approx(100, abs=0.7)
-    assert window.state.drawn[4] is None
+    assert window.drawn.progress is None
 
 
-def test_a_window_the_user_closed_is_not_drawn_again(monkeypatch: pytest.MonkeyPatch) -> None:
-    window = Window(monkeypatch)
+def test_after_undo_points_and_status_are_those_of_before(window: Window) -> None:
+    window.latched["goal"] = GOAL
+    window.frame(0)
+    for step, stopped in ((0, None), (30, "reached")):
+        window.progress(step, stopped)
+        window.poll()
+    window.frame(30)
+    window.latched["goal"] = goal(130.0)  # the capture takes up what was tracked
+    window.poll()
+    assert window.handle() == pytest.approx(130, abs=0.7)
+    assert window.drawn.progress is not None
+    window.latched |= {"request": LatentRequest(session="s", w_plus=np.zeros(1)), "goal": goal(100.0)}
+    window.poll()
+    assert window.handle() == pytest.approx(100, abs=0.7)
+    assert window.drawn.progress is None
+    assert window.state.waiting
+    window.frame(0)
+    assert not window.state.waiting
+
+
+def test_what_is_in_the_hand_is_drawn_in_place_of_what_it_was(window: Window) -> None:
+    window.latched["goal"] = GOAL
+    window.frame(0)
+    window.progress(0)
+    window.hand(points=(PointPair(0, (300.0, 100.0), (150.0, 100.0)),))
+    window.poll()
+    assert window.handle() == pytest.approx(300, abs=0.7)
+    window.hand(points=(PointPair(0, (100.0, 100.0), (500.0, 500.0)),))  # its target
+    window.poll()
+    assert window.handle() == pytest.approx(100, abs=0.7)
+
+
+def movable() -> np.ndarray:
+    mask = np.zeros((1024, 1024), np.uint8)
+    mask[:, :400] = 1
+    return mask
+
+
+def test_a_growing_stroke_looks_as_if_drawn_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    way = tuple((600.0 + 10 * i, 500.0 + 40 * np.sin(i)) for i in range(20))
+    for mask in (None, Mask(session="s", movable=movable())):
+        for erases in (False, True):
+            pictures = []
+            for lengths in (range(1, 21), (20,)):
+                window = Window(monkeypatch)
+                window.frame(0)
+                if mask is not None:
+                    window.latched["mask"] = mask
+                window.poll()
+                for length in lengths:
+                    window.hand(brush=40.0, stroke=way[:length], erases=erases)
+                    window.poll()
+                pictures.append(window.picture())
+            off = np.abs(pictures[0].astype(int) - pictures[1])
+            # Where pieces of a stroke meet, antialiased borders add up otherwise.
+            assert (off > 30).mean() < 1e-3
+            inside = round(505 * window.view.scale), round(650 * window.view.scale)
+            assert (pictures[0][inside] == 128).all() != erases
+
+
+def test_a_stroke_that_became_a_mask_is_not_drawn_twice(window: Window) -> None:
+    window.frame(0)
+    window.hand(brush=40.0, stroke=((600.0, 500.0),))
+    window.poll()
+    assert window.picture().mean() < 80
+    window.hand(brush=40.0)
+    window.poll()
+    assert (window.picture() == 128).all()  # given up
+    window.hand(brush=40.0, stroke=((600.0, 500.0), (700.0, 500.0)))
+    window.poll()
+    window.latched["mask"] = Mask(session="s", movable=movable())
+    window.hand(brush=40.0)
+    window.poll()
+    scale = window.view.scale
+    assert (window.picture()[round(500 * scale), round(650 * scale)] < 80).all()
+    assert (window.picture()[:, : round(380 * scale)] == 128).all()
+
+
+def test_the_status_line_says_what_the_session_does(monkeypatch: pytest.MonkeyPatch, window: Window) -> None:
+    bars = []
+    monkeypatch.setattr(module, "draw_bar", lambda _, bar, size: bars.append(bar))
+
+    def bar() -> Any:
+        window.poll()
+        return bars[-1]
+
+    assert bar().headline == "preparing the first picture"
+    window.frame(0)
+    window.hand(step_size=1.5, hint="do this")
+    assert (bar().headline, bar().figures, bar().hint) == ("ready, no points", "step size 1.5", "do this")
+    window.hand(doing="starting")
+    assert bar().headline == "starting"
+    window.latched["goal"] = GOAL
+    window.hand()
+    window.progress(3)
+    assert bar().headline == "dragging"
+    window.progress(4, "reached")
+    assert bar().headline == "arrived, drawing the picture"
+    window.frame(4)
+    assert bar().headline == "arrived"
+    assert not bar().problem
+    window.latched["recording"] = Recording(session="s", path="a.mp4")
+    assert bar().recording
+    window.latched["request"] = LatentRequest(session="s", seed=3)
+    assert bar().headline == "preparing the picture"
+    window.frame(0)
+    window.progress(0, "failed")
+    assert (bar().headline, bar().problem) == ("failed", True)
+
+
+def test_notices_stay_to_be_read_and_fade(window: Window) -> None:
+    window.frame(0)
+    window.poll()
+    calm = window.shown[-1]
+    window.event(notice=Notice(session="s", text="saved"))
+    window.poll(0.1)
+    assert not np.array_equal(window.shown[-1], calm)
+    window.event(notice=Notice(session="s", text="it broke", problem=True))
+    window.polls(8)
+    assert not np.array_equal(window.shown[-1], calm)  # problems stay longer
+    window.polls(4)
+    assert np.array_equal(window.shown[-1], calm)
+
+
+def test_a_window_the_user_closed_is_not_drawn_again(window: Window) -> None:
     window.open = False
     window.frame(0)
     window.poll()

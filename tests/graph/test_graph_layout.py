@@ -106,8 +106,9 @@ def test_shipped_launches_fit(launch: str) -> None:
 def test_the_layouts_differ_in_nothing_but_the_layout() -> None:
     def content(launch: str) -> tuple[object, ...]:
         graph = load_launch(launch, ["capture.impl=capture/script", "display.impl=display/files"])
-        engine = {i: n for i, n in graph.nodes.items() if i not in ("capture", "display")}
-        return engine, {e for e in graph.edges if e.target_node not in ("capture", "display", "renderer")}, graph.needs
+        users = ("capture", "display", "film")
+        engine = {i: n for i, n in graph.nodes.items() if i not in users}
+        return engine, {e for e in graph.edges if e.target_node not in (*users, "renderer")}, graph.needs
 
     assert content("local") == content("live") == content("spread")
     threads = {c.threads for name in ("live", "spread", "local") for c in load_launch(name).containers.values()}
@@ -116,7 +117,7 @@ def test_the_layouts_differ_in_nothing_but_the_layout() -> None:
 
 def test_live_keeps_the_window_in_the_driver_and_the_engine_out_of_it() -> None:
     graph = load_launch("live")
-    assert graph.containers["ui"].nodes == ("capture", "session", "display")
+    assert graph.containers["ui"].nodes == ("capture", "session", "display", "film")
     assert graph.containers["engine"].nodes == ("source", "generator", "tracker", "motion", "drag", "renderer")
 
 

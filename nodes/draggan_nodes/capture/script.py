@@ -9,8 +9,9 @@ from typing import Any
 from pydantic import Field
 
 from draggan_nodes.capture.edit import Edit, load_edit, point_pairs
-from draggan_runtime.messages import Command, Goal, LatentRequest, Mask, Progress, View
-from draggan_runtime.node import Node, NodeParams, Turn, latched
+from draggan_nodes.capture.ports import INPUTS, OUTPUTS
+from draggan_runtime.messages import Command, Goal, LatentRequest, Mask, Progress
+from draggan_runtime.node import Node, NodeParams, Turn
 from draggan_runtime.pictures import load_mask
 
 
@@ -35,14 +36,12 @@ class ScriptState:
 class ScriptedCapture(Node):
     """Plays the edit file ``edit``: asks for its picture, sets points and mask, starts the drag, and at its
     end plays the next one, then quits. A drag that failed or was cancelled ends the edit.
-
-    Its ports are those of the window's capture, so that either stands in a graph.
     """
 
     Params = ScriptParams
     State = ScriptState
-    inputs = {"progress": latched(Progress, optional=True), "view": latched(View, optional=True)}
-    outputs = {"request": LatentRequest, "goal": Goal, "preview": Goal, "mask": Mask, "command": Command}
+    inputs = INPUTS
+    outputs = OUTPUTS
     fixed = frozenset({"edit"})
     polls = True
 

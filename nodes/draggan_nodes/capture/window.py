@@ -1,10 +1,10 @@
-"""The hand: mouse and keyboard of the OpenCV window that a display node has opened."""
+"""The window's capture: mouse and keyboard of the OpenCV window that a display node has opened."""
 
 from __future__ import annotations
 
 import time
 from collections import deque
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -12,17 +12,38 @@ import cv2
 import numpy as np
 from pydantic import Field
 
-from draggan_nodes.capture.edit import EditPoint, inside, point_pairs
+from draggan_nodes.capture.brush import Brush
+from draggan_nodes.capture.edit import EditPoint, point_pairs
+from draggan_nodes.capture.hand import Holding, on_picture, on_view
+from draggan_nodes.capture.keys import key_name
 from draggan_nodes.capture.points import Points
+from draggan_nodes.capture.ports import INPUTS, OUTPUTS
+from draggan_nodes.capture.x11 import WindowEvents
 from draggan_runtime.display_probe import window_open
 from draggan_runtime.errors import UserError
-from draggan_runtime.messages import XY, Command, Goal, LatentRequest, Mask, Progress, View
-from draggan_runtime.node import Node, NodeParams, Turn, latched
+from draggan_runtime.messages import (
+    Command,
+    Goal,
+    Hand,
+    Handles,
+    LatentRequest,
+    Mask,
+    Notice,
+    PointPair,
+    Progress,
+    View,
+)
+from draggan_runtime.node import Node, NodeParams, Turn
 from draggan_runtime.pictures import load_mask
 
-_ESCAPE, _BACKSPACE, _DELETE = 27, 8, 127
-_SAME_SPOT = 3.0  # window px: two clicks this close are a double click, not handle and target
 _PATIENCE = 15.0  # s until a missing window is reported
+_STEP_SIZES = (0.25, 0.5, 0.75, 1.0, 1.25, 1.5, 2.0, 2.5, 3.0, 4.0, 6.0, 8.0, 12.0, 16.0)
+_AHEAD = 3  # steps that the engine may be ahead of the progress heard here
+
+_LEFT_DOWN = (cv2.EVENT_LBUTTONDOWN, cv2.EVENT_LBUTTONDBLCLK)  # Qt gives quick second clicks as the latter
+_RIGHT_DOWN = (cv2.EVENT_RBUTTONDOWN, cv2.EVENT_RBUTTONDBLCLK)
+_UP = (cv2.EVENT_LBUTTONUP, cv2.EVENT_RBUTTONUP)
+_DOWN = cv2.EVENT_FLAG_LBUTTON | cv2.EVENT_FLAG_RBUTTON
 
 
 class WindowCaptureParams(NodeParams):
@@ -35,39 +56,49 @@ class WindowCaptureParams(NodeParams):
     points: tuple[EditPoint, ...] = Field((), description="points to begin with: [{handle: [x, y], target: [x, y]}]")
     size: tuple[int, int] | None = Field(None, description="W, H of the full output, to check points and mask by")
     save: str = Field("", description="where s saves the session; empty: its own file")
+    step: float = Field(1.0, gt=0, le=16, description="the step size as it is; + and - go on from there")
+    step_param: str = Field("motion.step", description="what + and - set, as node.parameter")
 
 
 @dataclass
 class WindowCaptureState:
-    """The points, the picture's seed, and what the drag is doing as far as this node has heard."""
+    """The hand, the picture's seed, and what the drag is doing as far as this node has heard."""
 
-    points: Points = field(default_factory=Points)
+    hand: Holding = field(default_factory=Holding)
     seed: int | None = None
+    step_size: float = 0.0
+    step_given: float | None = None  # the parameter that step_size was taken from
     begun: bool = False
     wants_picture: bool = True
     dragging: bool = False
-    stop_sent: bool = False
+    doing: str = ""  # asked of the drag and not yet answered
     next_seed: int | None = None  # a new picture, as soon as the drag has stopped
+    moved: dict[int, int] = field(default_factory=dict)  # handles moved in this drag, and the step that knows of it
     heard: Progress | None = None
-    told: tuple[Any, ...] = ((), ())  # pairs and preview as last emitted
+    taken: tuple[Any, ...] = (None, None)  # points and mask of the session as last taken up
+    told: tuple[PointPair, ...] = ()  # pairs as last emitted
+    told_hand: Hand | None = None
     finished: bool = False
+
+    @property
+    def points(self) -> Points:
+        """The points being edited."""
+        return self.hand.points
 
 
 class WindowCapture(Node):
-    """Turns clicks and keys into goals and commands.
+    """Turns clicks and keys into goals, masks and commands; :mod:`~draggan_nodes.capture.keys` says which are which.
 
-    A left click sets a handle and the next its target (or press on one and let go on the other); a right
-    click takes a waiting handle back. Space starts and stops, backspace removes the last point, ``r`` all,
-    ``n`` asks for a new picture, ``s`` saves, ``q``, Escape and closing the window quit. ``goal`` holds
-    complete pairs only; the pair under the hand is on ``preview``. When a drag ends, the goal's handles
-    become those it has tracked, so that the next one goes on from there. Clicks count once a :class:`View`
-    says where the picture lies.
+    ``goal`` holds complete pairs only; what is still in the hand is on ``hand``. A dot is where it is drawn: handles
+    at ``shown``. When a drag ends, the goal's handles become those it has tracked, so that the next one goes on
+    from there. ``points`` and ``movable`` are what the session itself changes (undo, reopen): taken up, not sent
+    again. A mask goes out when a stroke ends. Clicks count once a :class:`View` says where the picture lies.
     """
 
     Params = WindowCaptureParams
     State = WindowCaptureState
-    inputs = {"progress": latched(Progress, optional=True), "view": latched(View, optional=True)}
-    outputs = {"request": LatentRequest, "goal": Goal, "preview": Goal, "mask": Mask, "command": Command}
+    inputs = INPUTS
+    outputs = OUTPUTS
     fixed = frozenset({"window", "seed", "truncation_psi", "mask", "points", "size"})
     polls = True
 
@@ -80,16 +111,22 @@ class WindowCapture(Node):
 
     def configure(self) -> None:
         self.prepare(self.params)
-        self._mouse: deque[tuple[int, int, int]] = deque(maxlen=4096)
+        self._mouse: deque[tuple[int, int, int, int]] = deque(maxlen=4096)
         self._attached = False
+        self._events: WindowEvents | None = None
         self._since = time.monotonic()
 
+    def cleanup(self) -> None:
+        if self._events is not None:
+            self._events.close()
+
     def snapshot(self, state: Any) -> dict[str, Any]:
-        """Points and seed; what the hand was just doing is not kept."""
-        return {"seed": state.seed, **state.points.plain()}
+        """Points, mask and seed; what the hand was just doing is not kept."""
+        return {"seed": state.seed, "mask": state.hand.brush.movable, **state.points.plain()}
 
     def restore(self, data: Mapping[str, Any]) -> WindowCaptureState:
-        return WindowCaptureState(Points.from_plain(data), data["seed"], wants_picture=False)
+        hand = Holding(Points.from_plain(data), Brush(data["mask"]))
+        return WindowCaptureState(hand, seed=data["seed"], wants_picture=False)
 
     def poll(self, turn: Turn) -> None:
         state: WindowCaptureState = turn.state
@@ -98,6 +135,7 @@ class WindowCapture(Node):
         if not state.begun:
             self._begin(turn)
         self._hear(turn)
+        self._take_up(turn)
         if self._window(turn):
             for key in self._keys():
                 self._key(turn, key)
@@ -111,35 +149,53 @@ class WindowCapture(Node):
         state: WindowCaptureState = turn.state
         state.begun = True
         if self.params.mask:
-            mask = load_mask(self.params.mask, self.params.size)
-            turn.emit("mask", Mask(session=turn.session, step=turn.step, movable=mask))
+            state.hand.brush.movable = load_mask(self.params.mask, self.params.size)
+            self._tell_mask(turn)
         if state.wants_picture:
-            state.points.pairs = point_pairs(self.params.points)
-            state.points.next_id = len(state.points.pairs)
+            state.points.take_up(point_pairs(self.params.points))
             if self.params.seed is not None:
                 self._request(turn, self.params.seed)
 
     def _hear(self, turn: Turn) -> None:
+        """What the drag says, and the parameters."""
         state: WindowCaptureState = turn.state
+        if state.step_given != self.params.step:
+            state.step_given = state.step_size = self.params.step
         progress: Progress | None = turn.get("progress")
         if progress is None or progress is state.heard:
             return
         state.heard = progress
         state.dragging = progress.stopped is None
         if state.dragging:
+            state.doing = "" if state.doing == "starting" else state.doing
             return
-        state.stop_sent = False
-        state.points.handles_now(progress.handles)
+        state.doing = ""
+        # A handle moved by hand in the last steps is where the hand put it: the drag did not know yet.
+        unknown = [i for i, known in state.moved.items() if progress.drag_steps < known]
+        state.points.handles_now(progress.handles, but=unknown)
+        state.moved.clear()
         if state.next_seed is not None:
             self._new_picture(turn, state.next_seed)
+
+    def _take_up(self, turn: Turn) -> None:
+        """What the session itself has changed: not to be told to it again."""
+        state: WindowCaptureState = turn.state
+        goal, mask = now = turn.get("points"), turn.get("movable")
+        if goal is not None and goal is not state.taken[0]:
+            state.points.take_up(goal.points)
+            state.told = state.points.pairs
+            state.moved.clear()
+        if mask is not None and mask is not state.taken[1]:
+            state.hand.brush.clear()
+            state.hand.brush.movable = None if mask.movable is None else np.array(mask.movable, np.uint8)
+        state.taken = now
 
     def _window(self, turn: Turn) -> bool:
         """True while the window is open. Attaches to it when it opens; quits when it has been closed."""
         name = self.params.window
         if window_open(name):
             if not self._attached:
-                cv2.setMouseCallback(name, lambda kind, x, y, flags, _: self._mouse.append((kind, x, y)))
-                self._attached = True
+                self._attach(name)
                 self._title(turn.state)
             return True
         if self._attached:
@@ -149,62 +205,89 @@ class WindowCapture(Node):
             raise UserError(f"there is no window '{name}': a display/window node with the same 'window' must open it")
         return False
 
+    def _attach(self, name: str) -> None:
+        cv2.setMouseCallback(name, lambda kind, x, y, flags, _: self._mouse.append((kind, x, y, flags)))
+        self._attached = True
+        try:
+            self._events = WindowEvents(name)
+        except OSError:  # no X server here
+            self._events = None
+
     def _keys(self) -> list[str]:
         """The keys pressed since the last call; also lets OpenCV work off the window's events."""
         keys = []
         while (code := cv2.pollKey()) != -1:
-            code &= 0xFF
-            keys.append({_BACKSPACE: "backspace", _DELETE: "backspace", _ESCAPE: "q"}.get(code, chr(code).lower()))
-        return keys
+            keys.append(key_name(code))
+        return keys + (self._events.take() if self._events is not None else [])
+
+    def _point(self, turn: Turn, kind: int, x: int, y: int, flags: int) -> None:
+        """One event of the mouse."""
+        hand: Holding = turn.state.hand
+        view: View | None = turn.get("view")
+        if view is None:
+            return
+        shown: Handles | None = turn.get("shown")
+        handles = shown.positions if shown is not None else {}
+        hand.pointer = on_picture(view, x, y)
+        if kind == cv2.EVENT_MOUSEWHEEL:
+            self._key(turn, "wheel up" if flags > 0 else "wheel down")
+        elif kind in _UP or (kind == cv2.EVENT_MOUSEMOVE and hand.presses and not flags & _DOWN):  # or it was missed
+            self._release(turn, view, x, y)
+        elif kind == cv2.EVENT_MOUSEMOVE:
+            hand.move(on_view(view, x, y), view)
+        elif kind in _LEFT_DOWN and hand.pointer is not None:
+            hand.press(hand.pointer, view, handles)
+        elif kind in _RIGHT_DOWN and hand.pointer is not None:
+            hand.press_right(hand.pointer, view, handles)
+
+    def _release(self, turn: Turn, view: View, x: int, y: int) -> None:
+        state: WindowCaptureState = turn.state
+        dot = state.hand.release(on_view(view, x, y), view)
+        if dot is not None and dot.end == "handle" and state.dragging:
+            state.moved[dot.pair.id] = (state.heard.drag_steps if state.heard else 0) + _AHEAD
+        if state.hand.brush.lift(view.size):
+            self._tell_mask(turn)
+            if state.hand.brush.movable is None:
+                self._notice(turn, "no mask: everything may move")
 
     # -- what it means -----------------------------------------------------------------------------------------
 
-    def _point(self, turn: Turn, kind: int, x: int, y: int) -> None:
-        state: WindowCaptureState = turn.state
-        view: View | None = turn.get("view")
-        xy = on_picture(view, x, y)
-        if view is None or xy is None:
-            return
-        if kind in (cv2.EVENT_LBUTTONDOWN, cv2.EVENT_LBUTTONDBLCLK):  # Qt gives quick second clicks as the latter
-            state.points.click(xy, _SAME_SPOT / view.scale)
-        elif kind == cv2.EVENT_LBUTTONUP:
-            if state.points.pending is not None:
-                state.points.click(xy, 3 * _SAME_SPOT / view.scale)
-        elif kind == cv2.EVENT_MOUSEMOVE:
-            state.points.point_at(xy)
-        elif kind == cv2.EVENT_RBUTTONDOWN and state.points.pending is not None:
-            state.points.take_back()
-
     def _key(self, turn: Turn, key: str) -> None:
-        state: WindowCaptureState = turn.state
-        if key == " ":
-            self._start_or_stop(turn)
-        elif key == "backspace":
-            state.points.take_back()
-        elif key == "r":
-            state.points.clear()
-        elif key == "n":
-            self._another(turn)
-        elif key == "s":
-            self._command(turn, "save", self.params.save)
-        elif key == "q":
-            self._quit(turn)
+        if key in _KEYS:
+            _KEYS[key](self, turn)
 
     def _start_or_stop(self, turn: Turn) -> None:
         state: WindowCaptureState = turn.state
-        if state.dragging and not state.stop_sent:
-            state.stop_sent = True
+        if state.dragging and state.doing != "stopping":
+            state.doing = "stopping"
             self._command(turn, "stop")
         elif state.points.pairs:  # also when a stop went unanswered: then nothing was running
             self._tell(turn)
-            state.dragging, state.stop_sent = True, False
+            state.dragging, state.doing = True, "starting"
             self._command(turn, "start")
+        else:
+            self._notice(turn, "nothing to drag yet: click a handle, then its target", problem=True)
+
+    def _clear_mask(self, turn: Turn) -> None:
+        if turn.state.hand.brush.movable is not None:
+            turn.state.hand.brush.clear()
+            self._tell_mask(turn)
+
+    def _resize_step(self, turn: Turn, larger: bool) -> None:
+        state: WindowCaptureState = turn.state
+        if larger:
+            size = next((s for s in _STEP_SIZES if s > state.step_size), state.step_size)
+        else:
+            size = next((s for s in reversed(_STEP_SIZES) if s < state.step_size), state.step_size)
+        if size != state.step_size:
+            state.step_size = size
+            self._command(turn, "set", f"{self.params.step_param}={size:g}")
 
     def _another(self, turn: Turn) -> None:
         state: WindowCaptureState = turn.state
         seed = int(np.random.default_rng().integers(100_000))
         if state.dragging and state.next_seed is None:
-            state.next_seed, state.stop_sent = seed, True
+            state.next_seed, state.doing = seed, "stopping"
             self._command(turn, "stop")
         else:
             self._new_picture(turn, seed)
@@ -213,10 +296,19 @@ class WindowCapture(Node):
         """Points are places on a picture, so they go with it."""
         state: WindowCaptureState = turn.state
         state.points.clear()
-        state.next_seed, state.dragging, state.stop_sent = None, False, False
+        state.next_seed, state.dragging, state.doing = None, False, ""
         self._tell(turn)
         self._request(turn, seed)
         self._title(state)
+
+    def _reopen(self, turn: Turn) -> None:
+        turn.state.seed = None  # whatever the session has
+        self._command(turn, "open")
+        self._title(turn.state)
+
+    def _escape(self, turn: Turn) -> None:
+        if not turn.state.hand.leave():
+            self._quit(turn)
 
     def _quit(self, turn: Turn) -> None:
         turn.state.finished = True
@@ -227,28 +319,53 @@ class WindowCapture(Node):
     def _request(self, turn: Turn, seed: int) -> None:
         turn.state.seed = seed
         psi = self.params.truncation_psi
-        turn.emit("request", LatentRequest(session=turn.session, step=turn.step, seed=seed, truncation_psi=psi))
+        turn.emit("request", LatentRequest(session=turn.session, seed=seed, truncation_psi=psi))
 
     def _command(self, turn: Turn, verb: Any, argument: str = "") -> None:
         turn.emit("command", Command(session=turn.session, step=turn.step, verb=verb, argument=argument))
 
+    def _notice(self, turn: Turn, text: str, problem: bool = False) -> None:
+        turn.emit("notice", Notice(session=turn.session, step=turn.step, text=text, problem=problem))
+
+    def _tell_mask(self, turn: Turn) -> None:
+        turn.emit("mask", Mask(session=turn.session, step=turn.step, movable=turn.state.hand.brush.movable))
+
     def _tell(self, turn: Turn) -> None:
-        """Emit the goal and the preview if they have changed."""
+        """Emit the goal and the hand if they have changed."""
         state: WindowCaptureState = turn.state
-        now = (state.points.pairs, state.points.preview)
-        for port, points, told in zip(("goal", "preview"), now, state.told, strict=True):
-            if points != told:
-                turn.emit(port, Goal(session=turn.session, step=turn.step, points=points))
-        state.told = now
+        if state.points.pairs != state.told:
+            state.told = state.points.pairs
+            turn.emit("goal", Goal(session=turn.session, step=turn.step, points=state.told))
+        hand = state.hand.message(turn.session, state.doing, state.step_size)
+        if hand != state.told_hand:
+            state.told_hand = hand
+            turn.emit("hand", hand)
 
     def _title(self, state: WindowCaptureState) -> None:
-        if self._attached and state.seed is not None:
-            cv2.setWindowTitle(self.params.window, f"{self.params.window} - seed {state.seed}")
+        if self._attached:
+            seed = f" - seed {state.seed}" if state.seed is not None else ""
+            cv2.setWindowTitle(self.params.window, self.params.window + seed)
 
 
-def on_picture(view: View | None, x: float, y: float) -> XY | None:
-    """The full-output px under pixel (x, y) of what the window shows, or None beside the picture."""
-    if view is None:
-        return None
-    xy = (x + 0.5) / view.scale - 0.5, (y + 0.5) / view.scale - 0.5
-    return xy if inside(xy, view.size) else None
+_KEYS: Mapping[str, Callable[[WindowCapture, Turn], None]] = {
+    " ": WindowCapture._start_or_stop,
+    "backspace": lambda _, turn: turn.state.points.take_back(),
+    "r": lambda _, turn: turn.state.points.clear(),
+    "m": lambda _, turn: turn.state.hand.toggle_mask(),
+    "[": lambda _, turn: turn.state.hand.brush.resize(finer=True),
+    "]": lambda _, turn: turn.state.hand.brush.resize(finer=False),
+    "wheel down": lambda _, turn: turn.state.hand.brush.resize(finer=True),
+    "wheel up": lambda _, turn: turn.state.hand.brush.resize(finer=False),
+    "c": WindowCapture._clear_mask,
+    "+": lambda node, turn: node._resize_step(turn, larger=True),
+    "-": lambda node, turn: node._resize_step(turn, larger=False),
+    "u": lambda node, turn: node._command(turn, "undo"),
+    "y": lambda node, turn: node._command(turn, "redo"),
+    "v": lambda node, turn: node._command(turn, "record"),
+    "n": WindowCapture._another,
+    "s": lambda node, turn: node._command(turn, "save", node.params.save),
+    "o": WindowCapture._reopen,
+    "h": lambda _, turn: turn.state.hand.toggle_help(),
+    "escape": WindowCapture._escape,
+    "q": WindowCapture._quit,
+}

@@ -1,49 +1,35 @@
-"""What is drawn over and under a picture: handles, targets, arrows, the mask, the status bar.
+"""What is drawn over a picture: handles, targets, arrows, the mask, the brush.
 
-Everything here takes and gives uint8 RGB ``[H, W, 3]`` and leaves its inputs as they are. Points are px of
-the full output; ``scale`` is px of the drawn image per px of the full output.
+Everything here takes uint8 RGB ``[H, W, 3]``. Points are px of the full output; ``scale`` is px of the drawn image per
+px of the full output.
 """
 
 from __future__ import annotations
 
-import functools
 import math
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 
 import cv2
 import numpy as np
-from PIL import Image, ImageDraw, ImageFont
 
-from draggan_runtime.messages import XY, Goal, Mask, Progress
+from draggan_nodes.display.mask import coverage, edge_width, shaded
+from draggan_runtime.messages import XY, Goal, Mask, PointPair
 from draggan_runtime.pictures import Pixels
 
 HANDLE = (228, 32, 40)
 TARGET = (36, 92, 236)
 ARROW = (255, 255, 255)
 RIM = (20, 20, 20)
-BAR = (28, 28, 30)
-TEXT = (236, 236, 236)
-DIM_TEXT = (150, 150, 154)
 
-_SMALLEST = 9  # px, of letters
 _SHIFT = 4  # OpenCV draws at 1/16 px
 
-_STATES = {
-    None: "dragging",
-    "reached": "arrived",
-    "max_steps": "stopped at the step limit",
-    "cancelled": "stopped",
-    "lost": "lost the point",
-    "failed": "failed",
-}
 
-
-def shrink(image: Pixels, scale: float) -> Pixels:
-    """``image`` at ``scale`` times its size, area-averaged."""
-    if scale == 1:
+def scaled(image: Pixels, size: tuple[int, int]) -> Pixels:
+    """``image`` at ``size`` (W, H): area-averaged where it becomes smaller, smooth where it becomes larger."""
+    if size == (image.shape[1], image.shape[0]):
         return image
-    size = (round(image.shape[1] * scale), round(image.shape[0] * scale))
-    return np.asarray(cv2.resize(image, size, interpolation=cv2.INTER_AREA), dtype=np.uint8)
+    how = cv2.INTER_AREA if size[0] < image.shape[1] else cv2.INTER_CUBIC
+    return np.asarray(cv2.resize(image, size, interpolation=how), dtype=np.uint8)
 
 
 def overlay(
@@ -52,34 +38,49 @@ def overlay(
     handles: Mapping[int, XY] | None = None,
     mask: Mask | None = None,
     *,
-    preview: Goal | None = None,
     from_start: bool = False,
     scale: float = 1.0,
 ) -> Pixels:
-    """``image`` with what may not move darkened, and each pair's handle (red), target (blue) and arrow.
+    """A copy of ``image`` with what may not move darkened, and each pair's handle (red), target (blue) and arrow.
 
-    ``handles`` are tracked positions by point id, where they differ from the goal's. An arrow leads from the handle
-    to the target; ``from_start``, it leads from where the goal has the handle, with a white dot there. ``preview`` is
-    drawn the same way. Dots and lines scale with the image.
+    See :func:`draw_pairs`.
     """
-    drawn = _shaded(image, mask)
-    handles = handles or {}
-    for pairs in (goal, preview):
-        for pair in pairs.points if pairs else ():
-            start = _at(pair.handle, scale) if from_start else None
-            _pair(drawn, _at(handles.get(pair.id, pair.handle), scale), _at(pair.target, scale), start)
+    size = image.shape[1], image.shape[0]
+    movable = coverage(mask, size)
+    drawn = image.copy() if movable is None else shaded(image, movable, edge_width(size))
+    draw_pairs(drawn, goal.points if goal else (), handles, from_start=from_start, scale=scale)
     return drawn
 
 
-def _shaded(image: Pixels, mask: Mask | None) -> Pixels:
-    if mask is None or mask.movable is None:
-        return image.copy()
-    height, width = image.shape[:2]
-    movable = np.asarray(mask.movable, dtype=np.float32)
-    if movable.shape != (height, width):
-        movable = cv2.resize(movable, (width, height), interpolation=cv2.INTER_AREA)
-    shade = 0.4 + 0.6 * movable[..., None]
-    return (image * shade + 0.5).astype(np.uint8)
+def draw_pairs(
+    image: Pixels,
+    pairs: Iterable[PointPair],
+    handles: Mapping[int, XY] | None = None,
+    *,
+    from_start: bool = False,
+    scale: float = 1.0,
+) -> None:
+    """Draw pairs into ``image``. Dots and lines scale with it.
+
+    ``handles`` are tracked positions by point id, where they differ from the pairs'. An arrow leads from the handle
+    to the target; ``from_start``, it leads from where the pair has the handle, with a white dot there.
+    """
+    handles = handles or {}
+    for pair in pairs:
+        start = _at(pair.handle, scale) if from_start else None
+        _pair(image, _at(handles.get(pair.id, pair.handle), scale), _at(pair.target, scale), start)
+
+
+def draw_brush(image: Pixels, xy: XY, radius: float, scale: float) -> None:
+    """Draw the brush's circle, of ``radius`` px of the full output, into ``image``."""
+    unit = max(1, round(_unit(image)))
+    around = max(1, round(radius * scale * 2**_SHIFT))
+    for colour, width in ((RIM, 3 * unit), (ARROW, unit)):
+        cv2.circle(image, _fixed(_at(xy, scale)), around, colour, width, cv2.LINE_AA, _SHIFT)
+
+
+def _unit(image: Pixels) -> float:
+    return float(max(min(image.shape[:2]), 256) / 512)
 
 
 def _at(xy: XY, scale: float) -> XY:
@@ -91,7 +92,7 @@ def _fixed(xy: XY) -> tuple[int, int]:
 
 
 def _pair(image: Pixels, handle: XY, target: XY, start: XY | None) -> None:
-    unit = max(min(image.shape[:2]), 256) / 512
+    unit = _unit(image)
     radius, width = 5.5 * unit, 1.6 * unit
     tail = handle if start is None else start
     gap = math.dist(tail, target)
@@ -122,56 +123,3 @@ def _arrow(
         c, s = math.cos(side * 0.5), math.sin(side * 0.5)
         back = (end[0] - head * (ux * c - uy * s), end[1] - head * (uy * c + ux * s))
         cv2.line(image, _fixed(back), _fixed(end), colour, width, cv2.LINE_AA, _SHIFT)
-
-
-def status_text(progress: Progress | None, goal: Goal | None = None) -> str:
-    """State, steps, steps per second, distance of the farthest handle in px, and the loss, in one line."""
-    if progress is not None and progress.stopped and goal and not _about(progress, goal):
-        progress = None  # the points are others by now
-    if progress is None:
-        count = len(goal.points) if goal else 0
-        return f"ready, {count} point{'' if count == 1 else 's'}"
-    state = _STATES[progress.stopped]
-    if progress.failure is not None:
-        return f"{state}: {progress.failure}"
-    parts = [state, f"{progress.drag_steps} steps", f"{progress.steps_per_second:.1f} steps/s"]
-    if progress.distances:
-        parts.append(f"{max(progress.distances.values()):.1f} px left")
-    if math.isfinite(progress.loss):
-        parts.append(f"loss {progress.loss:.3g}")
-    return "   ".join(parts)
-
-
-def _about(progress: Progress, goal: Goal) -> bool:
-    return progress.failure is not None or {p.id for p in goal.points} == set(progress.handles)
-
-
-def bar_height(width: int) -> int:
-    """Height of the status bar under a picture ``width`` px wide."""
-    return 2 * _line_height(width) + _line_height(width) // 2
-
-
-def _line_height(width: int) -> int:
-    return max(13, min(24, round(width * 0.027)))
-
-
-@functools.lru_cache(maxsize=2)
-def status_bar(width: int, text: str, hint: str = "") -> Pixels:
-    """A bar ``[bar_height, width, 3]`` with ``text`` and, dimmer, ``hint`` below; a long line is set smaller."""
-    line = _line_height(width)
-    bar = Image.new("RGB", (width, bar_height(width)), BAR)
-    draw = ImageDraw.Draw(bar)
-    room = width - line
-    for y, words, size, colour in (
-        (line // 6, text, round(line * 0.86), TEXT),
-        (line // 6 + round(line * 1.1), hint, round(line * 0.76), DIM_TEXT),
-    ):
-        while size > _SMALLEST and draw.textlength(words, font=_font(size)) > room:
-            size -= 1
-        draw.text((line // 2, y), words, font=_font(size), fill=colour)
-    return np.array(bar)
-
-
-@functools.cache
-def _font(size: int) -> ImageFont.FreeTypeFont | ImageFont.ImageFont:
-    return ImageFont.load_default(size)

@@ -1,41 +1,85 @@
-"""The window's picture: the newest frame with points and mask, and a status bar below it."""
+"""The window's picture: the newest frame with points, mask and brush, a status bar, notices, the help."""
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 import cv2
-import numpy as np
 from pydantic import Field
 
-from draggan_nodes.display.draw import bar_height, overlay, shrink, status_bar, status_text
+from draggan_nodes.display.draw import draw_brush, draw_pairs
+from draggan_nodes.display.layers import Layers
+from draggan_nodes.display.layout import Layout, first_window, fit
+from draggan_nodes.display.panel import Bar, blank, draw_bar, draw_help, draw_notices
+from draggan_nodes.display.status import figures, headline, still_true
 from draggan_nodes.display.trail import Trail
 from draggan_runtime.display_probe import probe, window_open
 from draggan_runtime.errors import UserError
-from draggan_runtime.messages import Frame, Goal, Mask, Progress, View
-from draggan_runtime.node import Node, NodeParams, Turn, event, latched
-from draggan_runtime.pictures import Pixels, pixels
-
-FLAGS = cv2.WINDOW_NORMAL | cv2.WINDOW_KEEPRATIO | cv2.WINDOW_GUI_NORMAL
-HINT = (
-    "click a handle, then its target    space: start, stop    backspace: last point    r: clear    "
-    "n: new face    s: save    q: quit"
+from draggan_runtime.messages import (
+    XY,
+    Frame,
+    Goal,
+    Hand,
+    Handles,
+    LatentRequest,
+    Mask,
+    Message,
+    Notice,
+    PointPair,
+    Progress,
+    Recording,
+    View,
 )
-_MARGIN = 80  # px of the screen left to panels and the window's frame
+from draggan_runtime.node import Node, NodeParams, Turn, event, latched
+from draggan_runtime.pictures import Pixels
+
+# The window's size is the picture's to choose: the layout keeps its proportions.
+FLAGS = cv2.WINDOW_NORMAL | cv2.WINDOW_FREERATIO | cv2.WINDOW_GUI_NORMAL
+HINT = "click a handle, then its target    space: start, stop"
+
+_TINY = 96  # px
+_NOTICES = 3  # at most at a time
+_READING = 0.06  # s for each letter of a notice
+_FADING = 1.0  # s
+_FADES = 5
 
 
 class WindowParams(NodeParams):
     """Which window, and how large and how often it is drawn."""
 
     window: str = Field("draggan", min_length=1, description="name of the window; the capture node's is the same")
-    max_side: int = Field(1024, ge=128, le=4096, description="longest side of the shown picture, px")
-    rate: float = Field(10.0, gt=0, le=60, description="most redraws per second while dragging")
-    idle_rate: float = Field(30.0, gt=0, le=60, description="most redraws per second otherwise")
-    hint: str = Field(HINT, description="second line of the status bar")
+    max_side: int = Field(2048, ge=128, le=4096, description="longest side of the picture when the window opens, px")
+    rate: float = Field(10.0, gt=0, le=60, description="most redraws per second for what a drag does")
+    hand_rate: float = Field(30.0, gt=0, le=60, description="most redraws per second for what the hand does")
+    share: float = Field(0.2, gt=0, le=1, description="most of this process's time spent drawing while dragging")
+    notice_seconds: float = Field(5.0, gt=0, description="how long a notice is shown at least; problems twice as long")
     own_events: bool = Field(False, description="no capture node reads this window's events: read them away here")
+
+
+@dataclass
+class Shown:
+    """Everything a drawing is made of; equal ones look the same."""
+
+    frame: Frame | None = None
+    goal: Goal | None = None
+    hand: Hand | None = None
+    mask: Mask | None = None
+    progress: Progress | None = None
+    waiting: bool = False
+    recording: bool = False
+    notices: tuple[tuple[str, bool, float], ...] = ()
+    area: tuple[int, int] = (0, 0)
+
+    def same(self, other: Shown | None) -> bool:
+        """True if both look the same: messages are compared by identity, they are not changed once sent."""
+        if other is None:
+            return False
+        pairs = zip(vars(self).values(), vars(other).values(), strict=True)
+        return all(a is b or (not isinstance(a, Message) and a == b) for a, b in pairs)
 
 
 @dataclass
@@ -43,33 +87,43 @@ class WindowState:
     """What is to be shown and what is on the screen."""
 
     frame: Frame | None = None
-    small: Pixels | None = None
-    scale: float = 1.0
+    layers: Layers = field(default_factory=Layers)
     trail: Trail = field(default_factory=Trail)
     old_progress: Progress | None = None
-    view: tuple[float, tuple[int, int]] | None = None
-    drawn: tuple[Any, ...] = ()
+    heard: Progress | None = None
+    goal_at_end: Goal | None = None
+    request: LatentRequest | None = None
+    waiting: bool = False
+    notices: list[tuple[Notice, float]] = field(default_factory=list)
+    view: View | None = None
+    handles: Handles | None = None
+    drawn: Shown | None = None
     drawn_at: float = 0.0
+    cost: float = 0.0
 
 
 class WindowDisplay(Node):
-    """Shows a session in an OpenCV window, and tells how the picture lies in it (:class:`View`).
+    """Shows a session in an OpenCV window, and tells how the picture lies in it (``view``) and where handles are
+    drawn (``shown``).
 
-    The picture is the upper part of what the window shows, ``scale`` times the full output; the status bar
-    lies below it. Everything of the window happens in configure, poll and cleanup, which the runtime calls
-    in the main thread. It draws only when something changed. A window the user has closed stays closed.
+    What the window shows is drawn px by px, so text stays readable when the user resizes it. Everything of the
+    window happens in configure, poll and cleanup, which the runtime calls in the main thread. It draws only when
+    something changed, and while dragging at most a ``share`` of the time. A window the user has closed stays closed.
     """
 
     Params = WindowParams
     State = WindowState
     inputs = {
         "frame": event(Frame),
+        "notice": event(Notice, optional=True),
         "goal": latched(Goal, optional=True),
-        "preview": latched(Goal, optional=True),
+        "hand": latched(Hand, optional=True),
         "mask": latched(Mask, optional=True),
         "progress": latched(Progress, optional=True),
+        "request": latched(LatentRequest, optional=True),
+        "recording": latched(Recording, optional=True),
     }
-    outputs = {"view": View}
+    outputs = {"view": View, "shown": Handles}
     fixed = frozenset({"window"})
     polls = True
 
@@ -85,6 +139,10 @@ class WindowDisplay(Node):
         self.prepare(self.params)
         self._screen = probe().screen or (1280, 900)
         self._sized = False
+        self._asked = (0, 0)
+        self._layout: Layout | None = None
+        # With XInput 2, Qt would hear the wheel even where the capture has taken it, and zoom.
+        os.environ.setdefault("QT_XCB_NO_XI2_MOUSE", "1")
         cv2.namedWindow(self.params.window, FLAGS)
 
     def cleanup(self) -> None:
@@ -102,68 +160,180 @@ class WindowDisplay(Node):
     def step(self, turns: Sequence[Turn]) -> None:
         for turn in turns:
             state: WindowState = turn.state
-            frame: Frame = turn["frame"]
-            if state.frame is not None and frame.step == 0 < state.frame.step:  # a new latent
-                state.trail.clear()
-                state.old_progress = turn.get("progress")
-            state.frame, state.small = frame, None
+            if (notice := turn.get("notice")) is not None:
+                state.notices = [*state.notices, (notice, time.monotonic())][-_NOTICES:]
+            if (frame := turn.get("frame")) is not None:
+                if state.frame is not None and frame.step < state.frame.step:  # another latent
+                    self._start_over(turn)
+                state.frame = frame
+                if state.request is None or frame.step == state.request.step:
+                    state.waiting = False
 
     def poll(self, turn: Turn) -> None:
-        state: WindowState = turn.state
-        progress: Progress | None = turn.get("progress")
-        if progress is state.old_progress:
-            progress = None
-        if progress is not None:
-            state.trail.add(progress)
-        now = time.monotonic()
-        shown = (state.frame, turn.get("goal"), turn.get("preview"), turn.get("mask"), progress)
-        dragging = progress is not None and progress.stopped is None
-        rate = self.params.rate if dragging else self.params.idle_rate
-        changed = len(shown) != len(state.drawn) or any(a is not b for a, b in zip(shown, state.drawn, strict=True))
-        if changed and now - state.drawn_at >= 1 / rate and window_open(self.params.window):
-            self._draw(turn, progress)
-            state.drawn, state.drawn_at = shown, now
+        if window_open(self.params.window):
+            self._listen(turn)
+            self._show(turn)
         if self.params.own_events:
             cv2.pollKey()
 
-    def _draw(self, turn: Turn, progress: Progress | None) -> None:
+    # -- what is to be shown -----------------------------------------------------------------------------------
+
+    def _start_over(self, turn: Turn) -> None:
+        """What was tracked belongs to another picture."""
+        turn.state.trail.clear()
+        turn.state.old_progress = turn.get("progress")
+
+    def _listen(self, turn: Turn) -> None:
         state: WindowState = turn.state
-        if state.frame is None:
-            canvas = self._blank()
-        else:
-            if state.small is None:
-                image = pixels(state.frame.image)
-                state.scale = self._scale(image.shape[1], image.shape[0])
-                state.small = shrink(image, state.scale)
-                self._tell_view(turn, (image.shape[1], image.shape[0]))
-            canvas = self._canvas(turn, state.small, progress)
+        request = turn.get("request")
+        if request is not state.request:
+            state.request, state.waiting = request, True
+            self._start_over(turn)
+        progress = turn.get("progress")
+        goal = turn.get("goal")
+        if progress is not None and progress is not state.old_progress and progress is not state.heard:
+            state.trail.add(progress)
+            state.goal_at_end = goal
+        state.heard = progress
+        state.trail.follow(goal)
+        if progress is not None and progress.stopped and not still_true(progress, state.goal_at_end, goal):
+            state.old_progress = progress
+
+    def _shown(self, turn: Turn, now: float) -> Shown:
+        state: WindowState = turn.state
+        recording: Recording | None = turn.get("recording")
+        return Shown(
+            frame=state.frame,
+            goal=turn.get("goal"),
+            hand=turn.get("hand"),
+            mask=turn.get("mask"),
+            progress=None if state.heard is state.old_progress else state.heard,
+            waiting=state.waiting,
+            recording=recording is not None and bool(recording.path),
+            notices=self._notices(state, now),
+            area=self._area(),
+        )
+
+    def _notices(self, state: WindowState, now: float) -> tuple[tuple[str, bool, float], ...]:
+        """Text, problem and opacity of the notices that are still to be read."""
+        left = []
+        for notice, since in state.notices:
+            seconds = self.params.notice_seconds * (2 if notice.problem else 1) + _READING * len(notice.text)
+            fading = min(1.0, (since + seconds - now) / _FADING)
+            if (opacity := round(fading * _FADES) / _FADES) > 0:
+                left.append((notice.text, notice.problem, opacity))
+        if not left:
+            state.notices = []
+        return tuple(left)
+
+    def _area(self) -> tuple[int, int]:
+        """(W, H) px of the window as it is; (0, 0) if it does not say, or is too small to show anything."""
+        _, _, width, height = cv2.getWindowImageRect(self.params.window)
+        return (width, height) if width >= _TINY and height >= _TINY else (0, 0)
+
+    # -- showing it --------------------------------------------------------------------------------------------
+
+    def _show(self, turn: Turn) -> None:
+        state: WindowState = turn.state
+        now = time.monotonic()
+        shown = self._shown(turn, now)
+        if shown.same(state.drawn) or now - state.drawn_at < self._pause(state, shown):
+            return
+        self._draw(turn, shown)
+        state.drawn, state.drawn_at = shown, now
+        state.cost += 0.3 * (time.monotonic() - now - state.cost)
+
+    def _pause(self, state: WindowState, shown: Shown) -> float:
+        """s from the drawing before to this one."""
+        dragging = shown.progress is not None and shown.progress.stopped is None
+        if not dragging or state.drawn is None:
+            return 1 / float(self.params.hand_rate)
+        hand = shown.hand is not state.drawn.hand or shown.area != state.drawn.area
+        rate, share = (self.params.hand_rate, 2 * self.params.share) if hand else (self.params.rate, self.params.share)
+        return float(max(1 / rate, state.cost / share))
+
+    def _draw(self, turn: Turn, shown: Shown) -> None:
+        picture = (1024, 1024)
+        if shown.frame is not None:
+            picture = shown.frame.image.shape[1], shown.frame.image.shape[0]
         if not self._sized:
-            cv2.resizeWindow(self.params.window, canvas.shape[1], canvas.shape[0])
-            self._sized = state.frame is not None
+            self._asked = first_window(picture, self._screen, self.params.max_side)
+            cv2.resizeWindow(self.params.window, *self._asked)
+            self._sized = shown.frame is not None
+            layout = fit(picture, self._asked)
+        else:
+            layout = fit(picture, shown.area if min(shown.area) else self._asked)
+        covered = shown.frame is not None and layout.size == (layout.window[0], layout.bar)
+        if not (covered and layout == self._layout):
+            self._layout, self._canvas = layout, blank(*layout.window)
+        canvas = self._canvas
+        if shown.frame is not None:
+            (x, y), (width, height) = layout.origin, layout.size
+            self._draw_picture(turn, shown, layout, canvas[y : y + height, x : x + width])
+            self._tell(turn, shown, layout, picture)
+        above = canvas[: layout.bar]
+        if shown.hand is not None and shown.hand.help:
+            draw_help(above, shown.hand.help, layout.text)
+        draw_notices(above, list(shown.notices), layout.text)
+        draw_bar(canvas[layout.bar :], self._bar(shown), layout.text)
         cv2.imshow(self.params.window, cv2.cvtColor(canvas, cv2.COLOR_RGB2BGR))
 
-    def _canvas(self, turn: Turn, image: Pixels, progress: Progress | None) -> Pixels:
+    def _draw_picture(self, turn: Turn, shown: Shown, layout: Layout, into: Pixels) -> None:
+        """The picture with points and brush."""
         state: WindowState = turn.state
-        goal = turn.get("goal")
-        handles = state.trail.at(state.frame.step if state.frame else 0)  # those of the shown picture
-        drawn = overlay(image, goal, handles, turn.get("mask"), preview=turn.get("preview"), scale=state.scale)
-        bar = status_bar(image.shape[1], status_text(progress, goal), self.params.hint)
-        return np.concatenate([drawn, bar])
+        assert shown.frame is not None
+        into[:] = state.layers.picture(shown.frame, shown.mask, shown.hand, layout.size)
+        scale = layout.size[0] / shown.frame.image.shape[1]
+        draw_pairs(into, _pairs(shown), _tracked(state, shown), scale=scale)
+        hand = shown.hand
+        if hand is not None and hand.brush is not None and hand.pointer is not None:
+            draw_brush(into, hand.pointer, hand.brush, scale)
 
-    def _blank(self) -> Pixels:
-        width = min(self.params.max_side, self._screen[0] - _MARGIN, self._screen[1] - _MARGIN)
-        bar = status_bar(width, "preparing the first picture", self.params.hint)
-        return np.concatenate([np.full((width, width, 3), 16, np.uint8), bar])
+    def _bar(self, shown: Shown) -> Bar:
+        hand, progress = shown.hand, shown.progress
+        doing = hand.doing if hand is not None else ""
+        late = progress is not None and shown.frame is not None and shown.frame.step < progress.step
+        if shown.frame is None:
+            text = "preparing the first picture"
+        elif shown.waiting:
+            text = "preparing the picture"
+        else:
+            text = doing or headline(progress, shown.goal, drawing=late)
+        return Bar(
+            headline=text,
+            figures=figures(progress, hand.step_size if hand is not None else None),
+            hint=hand.hint if hand is not None else HINT,
+            problem=progress is not None and progress.stopped in ("failed", "lost"),
+            recording=shown.recording,
+        )
 
-    def _scale(self, width: int, height: int) -> float:
-        """The largest scale up to 1 at which picture and bar fit, such that the width is whole px."""
-        room = self._screen[0] - _MARGIN, self._screen[1] - _MARGIN - bar_height(width)
-        side: int = self.params.max_side
-        scale = min(1.0, side / max(width, height), room[0] / width, room[1] / height)
-        return max(64, round(width * scale)) / width
-
-    def _tell_view(self, turn: Turn, size: tuple[int, int]) -> None:
+    def _tell(self, turn: Turn, shown: Shown, layout: Layout, picture: tuple[int, int]) -> None:
+        """How the picture lies, and where handles are drawn, if that has changed."""
         state: WindowState = turn.state
-        if state.view != (state.scale, size):
-            state.view = (state.scale, size)
-            turn.emit("view", View(session=turn.session, step=turn.step, scale=state.scale, size=size))
+        view = View(session=turn.session, scale=layout.size[0] / picture[0], size=picture, origin=layout.origin)
+        if view != state.view:
+            state.view = view
+            turn.emit("view", view)
+        positions = dict(_tracked(state, shown))
+        if state.handles is None or positions != state.handles.positions:
+            state.handles = Handles(
+                session=turn.session, step=turn.step, size=picture, positions=positions, confidence={}
+            )
+            turn.emit("shown", state.handles)
+
+
+def _pairs(shown: Shown) -> list[PointPair]:
+    """The goal's pairs, and those in the hand in their place or besides."""
+    held = {p.id: p for p in shown.hand.points} if shown.hand is not None else {}
+    goal = shown.goal.points if shown.goal is not None else ()
+    return [held.pop(p.id, p) for p in goal] + list(held.values())
+
+
+def _tracked(state: WindowState, shown: Shown) -> Mapping[int, XY]:
+    """Handles where the tracker had them in the shown picture; not one that the hand holds elsewhere."""
+    handles = dict(state.trail.at(shown.frame.step if shown.frame is not None else 0))
+    put = {p.id: p.handle for p in shown.goal.points} if shown.goal is not None else {}
+    for pair in shown.hand.points if shown.hand is not None else ():
+        if put.get(pair.id) != pair.handle:
+            handles.pop(pair.id, None)
+    return handles
