@@ -43,15 +43,14 @@ def launch(
     if without_display is not None and (reason := display_reachable()) is not None:
         print(f"no display ({reason}): performing the recorded edit of '{without_display}' instead")
         name = without_display
-        overrides = [
-            override("display.out", str(out.resolve())),
-            override("display.video", str((out / "edit.mp4").resolve())),
-        ]
+        overrides = [override("display.video", str((out / "edit.mp4").resolve()))]
     record = load_session(session) if session is not None else SessionRecord()
     overrides += [*record.overrides(), *(set_ or [])]
     graph = load_launch(name, overrides, config=config)
+    own = [override(f"{node}.out", str(out.resolve())) for node in _with_params(graph, "out")]
     if session is not None:
-        graph = load_launch(name, [*_continued(graph, record), *overrides], config=config)
+        own += _continued(graph, record)
+    graph = load_launch(name, [*own, *overrides], config=config)
     for note in graph.notes:
         say(note)
     with Console(stderr=True).status("starting"):
@@ -76,14 +75,13 @@ def launch(
 def _continued(graph: ResolvedGraph, record: SessionRecord) -> list[str]:
     """Overrides that make the captures take up the record's points, and ask for no picture of their own."""
     points = [{"handle": p.handle, "target": p.target} for p in record.points]
-    values = {"seed": None, "points": points}
-    return [
-        override(f"{node.id}.{name}", value)
-        for node in graph.nodes.values()
-        if node.impl.load().polls
-        for name, value in values.items()
-        if name in node.impl.load().Params.model_fields
-    ]
+    captures = _with_params(graph, "seed", "points")
+    return [o for node in captures for o in (override(f"{node}.seed", None), override(f"{node}.points", points))]
+
+
+def _with_params(graph: ResolvedGraph, *names: str) -> list[str]:
+    """Ids of the nodes that have parameters of these names."""
+    return [node.id for node in graph.nodes.values() if set(names) <= set(node.impl.load().Params.model_fields)]
 
 
 def say(text: str) -> None:
