@@ -76,11 +76,11 @@ def told(tmp_path_factory):
         process = start(folder)
         wait_for(folder / "out" / folder_under_way / "before.png", process)
         process.send_signal(blow)
-        _, errors = process.communicate(timeout=300)
+        _, errors = process.communicate(timeout=600)
         runs.append((process.returncode, errors, results(folder)))
         kept.append(marks(folder, *[name for n, name in MADE.items() if n in runs[-1][2]]))
     process = start(folder)
-    _, errors = process.communicate(timeout=300)
+    _, errors = process.communicate(timeout=600)
     runs.append((process.returncode, errors, results(folder)))
     return folder, runs, kept
 
