@@ -56,7 +56,7 @@ class WindowParams(NodeParams):
     rate: float = Field(10.0, gt=0, le=60, description="most redraws per second for what a drag does")
     hand_rate: float = Field(30.0, gt=0, le=60, description="most redraws per second for what the hand does")
     share: float = Field(0.2, gt=0, le=1, description="most of this process's time spent drawing while dragging")
-    notice_seconds: float = Field(5.0, gt=0, description="how long a notice is shown at least; problems twice as long")
+    notice_seconds: float = Field(3.0, gt=0, description="how long a notice is shown at least; problems twice as long")
     own_events: bool = Field(False, description="no capture node reads this window's events: read them away here")
 
 
