@@ -30,8 +30,9 @@ class Holding:
 
     def press(self, xy: XY, view: View, shown: Mapping[int, XY]) -> None:
         """The left button goes down on the picture. ``shown``: where handles are drawn that the tracker has moved."""
-        self.helping = False
-        if self.painting:
+        if self.helping:
+            self.helping = False
+        elif self.painting:
             self.brush.press(xy, erases=False)
         elif self.points.pending is None and (dot := self.points.dot_at(xy, _reach(view), shown)) is not None:
             self.points.take(dot, xy)

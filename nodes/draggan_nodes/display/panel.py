@@ -87,6 +87,13 @@ def draw_help(picture: Pixels, rows: tuple[tuple[str, str], ...], size: int) -> 
     key_list(picture, rows, round(size * 1.15), (KEY, TEXT))
 
 
+def draw_middle(canvas: Pixels, text: str, size: int) -> None:
+    """Write ``text`` into the middle of ``canvas``, in place."""
+    words, size = fitted(text, size, canvas.shape[1])
+    at = (canvas.shape[1] - width_of(words, size)) // 2, (canvas.shape[0] - line_height(size)) // 2
+    write(canvas, words, size, at, DIM_TEXT)
+
+
 def blank(width: int, height: int) -> Pixels:
     """An empty window."""
     return np.full((height, width, 3), 16, np.uint8)

@@ -14,7 +14,7 @@ from pydantic import Field
 from draggan_nodes.display.draw import draw_brush, draw_pairs
 from draggan_nodes.display.layers import Layers
 from draggan_nodes.display.layout import Layout, first_window, fit
-from draggan_nodes.display.panel import Bar, blank, draw_bar, draw_help, draw_notices
+from draggan_nodes.display.panel import Bar, blank, draw_bar, draw_help, draw_middle, draw_notices
 from draggan_nodes.display.status import figures, headline, still_true
 from draggan_nodes.display.trail import Trail
 from draggan_runtime.display_probe import probe, window_open
@@ -56,7 +56,7 @@ class WindowParams(NodeParams):
     rate: float = Field(10.0, gt=0, le=60, description="most redraws per second for what a drag does")
     hand_rate: float = Field(30.0, gt=0, le=60, description="most redraws per second for what the hand does")
     share: float = Field(0.2, gt=0, le=1, description="most of this process's time spent drawing while dragging")
-    notice_seconds: float = Field(3.0, gt=0, description="how long a notice is shown at least; problems twice as long")
+    notice_seconds: float = Field(5.0, gt=0, description="how long a notice is shown at least; problems twice as long")
     own_events: bool = Field(False, description="no capture node reads this window's events: read them away here")
 
 
@@ -271,11 +271,14 @@ class WindowDisplay(Node):
             (x, y), (width, height) = layout.origin, layout.size
             self._draw_picture(turn, shown, layout, canvas[y : y + height, x : x + width])
             self._tell(turn, shown, layout, picture)
+        bar = self._bar(shown)
         above = canvas[: layout.bar]
+        if shown.frame is None:
+            draw_middle(above, bar.headline, layout.text)
         if shown.hand is not None and shown.hand.help:
             draw_help(above, shown.hand.help, layout.text)
         draw_notices(above, list(shown.notices), layout.text)
-        draw_bar(canvas[layout.bar :], self._bar(shown), layout.text)
+        draw_bar(canvas[layout.bar :], bar, layout.text)
         cv2.imshow(self.params.window, cv2.cvtColor(canvas, cv2.COLOR_RGB2BGR))
 
     def _draw_picture(self, turn: Turn, shown: Shown, layout: Layout, into: Pixels) -> None:
