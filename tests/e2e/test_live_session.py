@@ -30,6 +30,14 @@ def stroke(live: Live, points) -> None:
     live.screen.xdotool("mouseup", 1)
 
 
+def until(true, timeout: float = 60.0) -> None:
+    """Wait for ``true()``."""
+    deadline = time.monotonic() + timeout
+    while not true():
+        assert time.monotonic() < deadline
+        time.sleep(0.2)
+
+
 def saved(live: Live, out) -> SessionRecord:
     """What is in the session file that s writes, once its picture is there too."""
     live.screen.key(live.window, "s")
@@ -59,8 +67,11 @@ def edit(live: Live, out) -> SessionRecord:
         live.click(point)
         time.sleep(0.3)
     live.screen.key(live.window, "m")
+    time.sleep(1)  # a hand goes from the keys to the mouse: OpenCV does not tell which of both came first
     stroke(live, [(x, y) for y in range(330, 850, 60) for x in (300, 500, 700)])
+    time.sleep(1)
     live.screen.key(live.window, "m")
+    time.sleep(1)
     live.screen.key(live.window, "space")
     time.sleep(1.5)
     live.screen.key(live.window, "space")
@@ -87,7 +98,7 @@ def edit(live: Live, out) -> SessionRecord:
     time.sleep(0.3)
     assert len(saved(live, out).points) == 1
     live.screen.key(live.window, "n")
-    time.sleep(3)
+    until(lambda: not np.array_equal(load_session(out / "autosave.draggan").w_plus, undone.w_plus))
     new = saved(live, out)
     assert new.seed != 7
     assert not np.array_equal(new.w_plus, undone.w_plus)
