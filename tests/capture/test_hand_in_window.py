@@ -180,6 +180,18 @@ def test_the_window_fits_the_screen_and_clicks_are_exact(size: tuple[int, int], 
             assert running.shows(colour, spot)
 
 
+def test_the_window_shows_its_picture_on_a_busy_machine(screen: Screen) -> None:
+    busy = [subprocess.Popen([sys.executable, "-c", "while True: pass"]) for _ in range(8)]
+    try:
+        for _ in range(3):
+            with app(screen) as running:
+                assert running.comes_to_show(lambda shot: bool(shot[:300, :300].mean() > 60)), "it stays black"
+    finally:
+        for process in busy:
+            process.kill()
+            process.wait()
+
+
 def test_two_clicks_make_a_pair_in_px_of_the_full_output_and_are_drawn_there(screen: Screen) -> None:
     with app(screen) as running:
         assert running.view["size"] == [1024, 1024]

@@ -7,13 +7,14 @@ from typing import Any
 
 import numpy as np
 import pytest
+from draggan_nodes.display.notices import Notices, ShownNotice
 from draggan_nodes.display.panel import BAR, Bar, bar_height, draw_bar, draw_help, draw_notices, text_size
 from draggan_nodes.display.status import figures, headline, still_true
 from draggan_nodes.display.text import fitted, ink, width_of, wrapped
 from hypothesis import given
 from hypothesis import strategies as st
 
-from draggan_runtime.messages import Goal, NodeFailure, PointPair, Progress
+from draggan_runtime.messages import Goal, NodeFailure, Notice, PointPair, Progress
 
 GOAL = Goal(session="s", points=(PointPair(0, (1.0, 1.0), (2.0, 2.0)),))
 
@@ -93,15 +94,31 @@ def test_a_recording_is_marked_in_red_and_leaves_the_headline_room() -> None:
 def test_notices_are_whole_and_lie_on_the_lower_edge() -> None:
     text = "the engine has failed, " * 6
     picture = np.full((500, 500, 3), 200, np.uint8)
-    draw_notices(picture, [("saved", False, 1.0), (text, True, 1.0)], 14)
+    draw_notices(picture, [ShownNotice("saved", False, 1.0), ShownNotice(text, True, 1.0)], 14)
     changed = (picture != 200).any(axis=(1, 2))
     assert changed[-1]
     assert not changed[:300].any()
     lines = wrapped(text, 14, 480)
     assert " ".join(lines).split() == text.split()
     faded = np.full((500, 500, 3), 200, np.uint8)
-    draw_notices(faded, [("saved", False, 0.2)], 14)
+    draw_notices(faded, [ShownNotice("saved", False, 0.2)], 14)
     assert 150 < faded[-3].mean() < 200
+
+
+def test_problems_are_shown_longer_long_notices_too_and_three_at_most() -> None:
+    notices = Notices()
+    for number, (text, problem) in enumerate((("old", True), ("short", False), ("long " * 20, False), ("bad", True))):
+        notices.add(Notice(session="s", text=text, problem=problem), 10.0 + number * 0.1)
+
+    def texts(now: float) -> list[str]:
+        return [shown.text.split()[0] for shown in notices.at(now, 3.0)]
+
+    assert texts(10.5) == ["short", "long", "bad"]
+    assert texts(14.0) == ["long", "bad"]
+    assert texts(18.0) == ["long"]
+    assert texts(30.0) == []
+    fading = [notices.at(10.1 + 3.0 + 5 * 0.06 - left, 3.0)[0].opacity for left in (1.5, 0.8, 0.4, 0.2)]
+    assert fading == pytest.approx([1.0, 0.8, 0.4, 0.2])
 
 
 @pytest.mark.parametrize("side", [300, 578, 1900])

@@ -295,9 +295,9 @@ def test_after_undo_points_and_status_are_those_of_before(window: Window) -> Non
     window.poll()
     assert window.handle() == pytest.approx(100, abs=0.7)
     assert window.drawn.progress is None
-    assert window.state.waiting
+    assert window.state.story.waiting
     window.frame(0)
-    assert not window.state.waiting
+    assert not window.state.story.waiting
 
 
 def test_what_is_in_the_hand_is_drawn_in_place_of_what_it_was(window: Window) -> None:

@@ -3,23 +3,19 @@
 from __future__ import annotations
 
 import time
-from collections import deque
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-import cv2
 import numpy as np
 from pydantic import Field
 
 from draggan_nodes.capture.brush import Brush
+from draggan_nodes.capture.device import Mouse, WindowDevice
 from draggan_nodes.capture.edit import EditPoint, point_pairs
 from draggan_nodes.capture.hand import Holding, on_picture, on_view
-from draggan_nodes.capture.keys import key_name
 from draggan_nodes.capture.points import Points
 from draggan_nodes.capture.ports import INPUTS, OUTPUTS
-from draggan_nodes.capture.x11 import WindowEvents
-from draggan_runtime.display_probe import window_open
 from draggan_runtime.errors import UserError
 from draggan_runtime.messages import (
     Command,
@@ -39,11 +35,6 @@ from draggan_runtime.pictures import load_mask
 _PATIENCE = 15.0  # s until a missing window is reported
 _STEP_SIZES = (0.25, 0.5, 0.75, 1.0, 1.25, 1.5, 2.0, 2.5, 3.0, 4.0, 6.0, 8.0, 12.0, 16.0)
 _AHEAD = 3  # steps that the engine may be ahead of the progress heard here
-
-_LEFT_DOWN = (cv2.EVENT_LBUTTONDOWN, cv2.EVENT_LBUTTONDBLCLK)  # Qt gives quick second clicks as the latter
-_RIGHT_DOWN = (cv2.EVENT_RBUTTONDOWN, cv2.EVENT_RBUTTONDBLCLK)
-_UP = (cv2.EVENT_LBUTTONUP, cv2.EVENT_RBUTTONUP)
-_DOWN = cv2.EVENT_FLAG_LBUTTON | cv2.EVENT_FLAG_RBUTTON
 
 
 class WindowCaptureParams(NodeParams):
@@ -111,14 +102,11 @@ class WindowCapture(Node):
 
     def configure(self) -> None:
         self.prepare(self.params)
-        self._mouse: deque[tuple[int, int, int, int]] = deque(maxlen=4096)
-        self._attached = False
-        self._events: WindowEvents | None = None
+        self._device = WindowDevice(self.params.window)
         self._since = time.monotonic()
 
     def cleanup(self) -> None:
-        if self._events is not None:
-            self._events.close()
+        self._device.close()
 
     def snapshot(self, state: Any) -> dict[str, Any]:
         """Points, mask and seed; what the hand was just doing is not kept."""
@@ -137,10 +125,15 @@ class WindowCapture(Node):
         self._hear(turn)
         self._take_up(turn)
         if self._window(turn):
-            for key in self._keys():
+            keys, mouse = self._device.keys(), list(self._device.mouse())
+            # OpenCV does not say which came first: what ends a stroke, then the keys, then what begins another.
+            ends = next((i + 1 for i, m in enumerate(mouse) if m.kind == "up"), 0) if state.hand.presses else 0
+            for event in mouse[:ends]:
+                self._point(turn, event)
+            for key in keys:
                 self._key(turn, key)
-            while self._mouse:
-                self._point(turn, *self._mouse.popleft())
+            for event in mouse[ends:]:
+                self._point(turn, event)
         self._tell(turn)
 
     # -- what comes in -----------------------------------------------------------------------------------------
@@ -191,58 +184,40 @@ class WindowCapture(Node):
         state.taken = now
 
     def _window(self, turn: Turn) -> bool:
-        """True while the window is open. Attaches to it when it opens; quits when it has been closed."""
-        name = self.params.window
-        if window_open(name):
-            if not self._attached:
-                self._attach(name)
+        """True while the window is open. Quits when it has been closed."""
+        before = self._device.attached
+        if self._device.present():
+            if not before:
                 self._title(turn.state)
             return True
-        if self._attached:
+        if before:
             self._quit(turn)
         elif time.monotonic() - self._since > _PATIENCE:
             self._since = float("inf")
+            name = self.params.window
             raise UserError(f"there is no window '{name}': a display/window node with the same 'window' must open it")
         return False
 
-    def _attach(self, name: str) -> None:
-        cv2.setMouseCallback(name, lambda kind, x, y, flags, _: self._mouse.append((kind, x, y, flags)))
-        self._attached = True
-        try:
-            self._events = WindowEvents(name)
-        except OSError:  # no X server here
-            self._events = None
-
-    def _keys(self) -> list[str]:
-        """The keys pressed since the last call; also lets OpenCV work off the window's events."""
-        keys = []
-        while (code := cv2.pollKey()) != -1:
-            keys.append(key_name(code))
-        return keys + (self._events.take() if self._events is not None else [])
-
-    def _point(self, turn: Turn, kind: int, x: int, y: int, flags: int) -> None:
-        """One event of the mouse."""
+    def _point(self, turn: Turn, mouse: Mouse) -> None:
         hand: Holding = turn.state.hand
         view: View | None = turn.get("view")
         if view is None:
             return
         shown: Handles | None = turn.get("shown")
         handles = shown.positions if shown is not None else {}
-        hand.pointer = on_picture(view, x, y)
-        if kind == cv2.EVENT_MOUSEWHEEL:
-            self._key(turn, "wheel up" if flags > 0 else "wheel down")
-        elif kind in _UP or (kind == cv2.EVENT_MOUSEMOVE and hand.presses and not flags & _DOWN):  # or it was missed
-            self._release(turn, view, x, y)
-        elif kind == cv2.EVENT_MOUSEMOVE:
-            hand.move(on_view(view, x, y), view)
-        elif kind in _LEFT_DOWN and hand.pointer is not None:
+        hand.pointer = on_picture(view, mouse.x, mouse.y)
+        if mouse.kind == "up" or (mouse.kind == "move" and hand.presses and not mouse.held):  # or it was missed
+            self._release(turn, view, mouse)
+        elif mouse.kind == "move":
+            hand.move(on_view(view, mouse.x, mouse.y), view)
+        elif mouse.kind == "left" and hand.pointer is not None:
             hand.press(hand.pointer, view, handles)
-        elif kind in _RIGHT_DOWN and hand.pointer is not None:
+        elif mouse.kind == "right" and hand.pointer is not None:
             hand.press_right(hand.pointer, view, handles)
 
-    def _release(self, turn: Turn, view: View, x: int, y: int) -> None:
+    def _release(self, turn: Turn, view: View, mouse: Mouse) -> None:
         state: WindowCaptureState = turn.state
-        dot = state.hand.release(on_view(view, x, y), view)
+        dot = state.hand.release(on_view(view, mouse.x, mouse.y), view)
         if dot is not None and dot.end == "handle" and state.dragging:
             state.moved[dot.pair.id] = (state.heard.drag_steps if state.heard else 0) + _AHEAD
         if state.hand.brush.lift(view.size):
@@ -342,9 +317,8 @@ class WindowCapture(Node):
             turn.emit("hand", hand)
 
     def _title(self, state: WindowCaptureState) -> None:
-        if self._attached:
-            seed = f" - seed {state.seed}" if state.seed is not None else ""
-            cv2.setWindowTitle(self.params.window, self.params.window + seed)
+        seed = f" - seed {state.seed}" if state.seed is not None else ""
+        self._device.title(self.params.window + seed)
 
 
 _KEYS: Mapping[str, Callable[[WindowCapture, Turn], None]] = {

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import cv2
 import numpy as np
 
+from draggan_nodes.display.notices import ShownNotice
 from draggan_nodes.display.text import Colour, fitted, key_list, line_height, tint, width_of, wrapped, write
 from draggan_runtime.pictures import Pixels
 
@@ -63,17 +65,17 @@ def draw_bar(canvas: Pixels, bar: Bar, size: int) -> None:
         top += step
 
 
-def draw_notices(picture: Pixels, notices: list[tuple[str, bool, float]], size: int) -> None:
-    """Write notices (text, problem, opacity) over the lower edge of the picture, in place, the newest lowest."""
+def draw_notices(picture: Pixels, notices: Sequence[ShownNotice], size: int) -> None:
+    """Write notices over the lower edge of the picture, in place, the newest lowest."""
     pad = size // 2
     step = line_height(size)
     bottom = picture.shape[0]
-    for text, problem, opacity in reversed(notices):
-        lines = wrapped(text, size, picture.shape[1] - 3 * pad)
+    for notice in reversed(notices):
+        lines, opacity = wrapped(notice.text, size, picture.shape[1] - 3 * pad), notice.opacity
         top = bottom - len(lines) * step - pad
         if top < 0:
             return
-        colour: Colour = PROBLEM if problem else GOOD
+        colour: Colour = PROBLEM if notice.problem else GOOD
         tint(picture[top:bottom], PANEL, 0.8 * opacity)
         tint(picture[top:bottom, : pad // 2], colour, opacity)
         for i, line in enumerate(lines):

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import ctypes
 import os
 import time
 from collections.abc import Mapping, Sequence
@@ -14,9 +16,10 @@ from pydantic import Field
 from draggan_nodes.display.draw import draw_brush, draw_pairs
 from draggan_nodes.display.layers import Layers
 from draggan_nodes.display.layout import Layout, first_window, fit
+from draggan_nodes.display.notices import Notices, ShownNotice
 from draggan_nodes.display.panel import Bar, blank, draw_bar, draw_help, draw_middle, draw_notices
-from draggan_nodes.display.status import figures, headline, still_true
-from draggan_nodes.display.trail import Trail
+from draggan_nodes.display.status import figures, headline
+from draggan_nodes.display.story import Story
 from draggan_runtime.display_probe import probe, window_open
 from draggan_runtime.errors import UserError
 from draggan_runtime.messages import (
@@ -42,10 +45,6 @@ FLAGS = cv2.WINDOW_NORMAL | cv2.WINDOW_FREERATIO | cv2.WINDOW_GUI_NORMAL
 HINT = "click a handle, then its target    space: start, stop"
 
 _TINY = 96  # px
-_NOTICES = 3  # at most at a time
-_READING = 0.06  # s for each letter of a notice
-_FADING = 1.0  # s
-_FADES = 5
 
 
 class WindowParams(NodeParams):
@@ -56,7 +55,7 @@ class WindowParams(NodeParams):
     rate: float = Field(10.0, gt=0, le=60, description="most redraws per second for what a drag does")
     hand_rate: float = Field(30.0, gt=0, le=60, description="most redraws per second for what the hand does")
     share: float = Field(0.2, gt=0, le=1, description="most of this process's time spent drawing while dragging")
-    notice_seconds: float = Field(5.0, gt=0, description="how long a notice is shown at least; problems twice as long")
+    notice_seconds: float = Field(4.0, gt=0, description="how long a notice is shown besides the time to read it")
     own_events: bool = Field(False, description="no capture node reads this window's events: read them away here")
 
 
@@ -71,7 +70,7 @@ class Shown:
     progress: Progress | None = None
     waiting: bool = False
     recording: bool = False
-    notices: tuple[tuple[str, bool, float], ...] = ()
+    notices: tuple[ShownNotice, ...] = ()
     area: tuple[int, int] = (0, 0)
 
     def same(self, other: Shown | None) -> bool:
@@ -86,15 +85,9 @@ class Shown:
 class WindowState:
     """What is to be shown and what is on the screen."""
 
-    frame: Frame | None = None
+    story: Story = field(default_factory=Story)
     layers: Layers = field(default_factory=Layers)
-    trail: Trail = field(default_factory=Trail)
-    old_progress: Progress | None = None
-    heard: Progress | None = None
-    goal_at_end: Goal | None = None
-    request: LatentRequest | None = None
-    waiting: bool = False
-    notices: list[tuple[Notice, float]] = field(default_factory=list)
+    notices: Notices = field(default_factory=Notices)
     view: View | None = None
     handles: Handles | None = None
     drawn: Shown | None = None
@@ -143,7 +136,7 @@ class WindowDisplay(Node):
         self._layout: Layout | None = None
         # With XInput 2, Qt would hear the wheel even where the capture has taken it, and zoom.
         os.environ.setdefault("QT_XCB_NO_XI2_MOUSE", "1")
-        cv2.namedWindow(self.params.window, FLAGS)
+        _open(self.params.window)
 
     def cleanup(self) -> None:
         if window_open(self.params.window):
@@ -161,77 +154,16 @@ class WindowDisplay(Node):
         for turn in turns:
             state: WindowState = turn.state
             if (notice := turn.get("notice")) is not None:
-                state.notices = [*state.notices, (notice, time.monotonic())][-_NOTICES:]
+                state.notices.add(notice, time.monotonic())
             if (frame := turn.get("frame")) is not None:
-                if state.frame is not None and frame.step < state.frame.step:  # another latent
-                    self._start_over(turn)
-                state.frame = frame
-                if state.request is None or frame.step == state.request.step:
-                    state.waiting = False
+                state.story.take_frame(frame, turn.get("progress"))
 
     def poll(self, turn: Turn) -> None:
         if window_open(self.params.window):
-            self._listen(turn)
+            turn.state.story.listen(turn.get("goal"), turn.get("progress"), turn.get("request"))
             self._show(turn)
         if self.params.own_events:
             cv2.pollKey()
-
-    # -- what is to be shown -----------------------------------------------------------------------------------
-
-    def _start_over(self, turn: Turn) -> None:
-        """What was tracked belongs to another picture."""
-        turn.state.trail.clear()
-        turn.state.old_progress = turn.get("progress")
-
-    def _listen(self, turn: Turn) -> None:
-        state: WindowState = turn.state
-        request = turn.get("request")
-        if request is not state.request:
-            state.request, state.waiting = request, True
-            self._start_over(turn)
-        progress = turn.get("progress")
-        goal = turn.get("goal")
-        if progress is not None and progress is not state.old_progress and progress is not state.heard:
-            state.trail.add(progress)
-            state.goal_at_end = goal
-        state.heard = progress
-        state.trail.follow(goal)
-        if progress is not None and progress.stopped and not still_true(progress, state.goal_at_end, goal):
-            state.old_progress = progress
-
-    def _shown(self, turn: Turn, now: float) -> Shown:
-        state: WindowState = turn.state
-        recording: Recording | None = turn.get("recording")
-        return Shown(
-            frame=state.frame,
-            goal=turn.get("goal"),
-            hand=turn.get("hand"),
-            mask=turn.get("mask"),
-            progress=None if state.heard is state.old_progress else state.heard,
-            waiting=state.waiting,
-            recording=recording is not None and bool(recording.path),
-            notices=self._notices(state, now),
-            area=self._area(),
-        )
-
-    def _notices(self, state: WindowState, now: float) -> tuple[tuple[str, bool, float], ...]:
-        """Text, problem and opacity of the notices that are still to be read."""
-        left = []
-        for notice, since in state.notices:
-            seconds = self.params.notice_seconds * (2 if notice.problem else 1) + _READING * len(notice.text)
-            fading = min(1.0, (since + seconds - now) / _FADING)
-            if (opacity := round(fading * _FADES) / _FADES) > 0:
-                left.append((notice.text, notice.problem, opacity))
-        if not left:
-            state.notices = []
-        return tuple(left)
-
-    def _area(self) -> tuple[int, int]:
-        """(W, H) px of the window as it is; (0, 0) if it does not say, or is too small to show anything."""
-        _, _, width, height = cv2.getWindowImageRect(self.params.window)
-        return (width, height) if width >= _TINY and height >= _TINY else (0, 0)
-
-    # -- showing it --------------------------------------------------------------------------------------------
 
     def _show(self, turn: Turn) -> None:
         state: WindowState = turn.state
@@ -242,6 +174,26 @@ class WindowDisplay(Node):
         self._draw(turn, shown)
         state.drawn, state.drawn_at = shown, now
         state.cost += 0.3 * (time.monotonic() - now - state.cost)
+
+    def _shown(self, turn: Turn, now: float) -> Shown:
+        state: WindowState = turn.state
+        recording: Recording | None = turn.get("recording")
+        return Shown(
+            frame=state.story.frame,
+            goal=turn.get("goal"),
+            hand=turn.get("hand"),
+            mask=turn.get("mask"),
+            progress=state.story.progress,
+            waiting=state.story.waiting,
+            recording=recording is not None and bool(recording.path),
+            notices=state.notices.at(now, self.params.notice_seconds),
+            area=self._area(),
+        )
+
+    def _area(self) -> tuple[int, int]:
+        """(W, H) px of the window as it is; (0, 0) if it does not say, or is too small to show anything."""
+        _, _, width, height = cv2.getWindowImageRect(self.params.window)
+        return (width, height) if width >= _TINY and height >= _TINY else (0, 0)
 
     def _pause(self, state: WindowState, shown: Shown) -> float:
         """s from the drawing before to this one."""
@@ -271,13 +223,13 @@ class WindowDisplay(Node):
             (x, y), (width, height) = layout.origin, layout.size
             self._draw_picture(turn, shown, layout, canvas[y : y + height, x : x + width])
             self._tell(turn, shown, layout, picture)
-        bar = self._bar(shown)
+        bar = _bar(turn.state.story, shown)
         above = canvas[: layout.bar]
         if shown.frame is None:
             draw_middle(above, bar.headline, layout.text)
         if shown.hand is not None and shown.hand.help:
             draw_help(above, shown.hand.help, layout.text)
-        draw_notices(above, list(shown.notices), layout.text)
+        draw_notices(above, shown.notices, layout.text)
         draw_bar(canvas[layout.bar :], bar, layout.text)
         cv2.imshow(self.params.window, cv2.cvtColor(canvas, cv2.COLOR_RGB2BGR))
 
@@ -287,28 +239,10 @@ class WindowDisplay(Node):
         assert shown.frame is not None
         into[:] = state.layers.picture(shown.frame, shown.mask, shown.hand, layout.size)
         scale = layout.size[0] / shown.frame.image.shape[1]
-        draw_pairs(into, _pairs(shown), _tracked(state, shown), scale=scale)
+        draw_pairs(into, _pairs(shown), _tracked(state.story, shown), scale=scale)
         hand = shown.hand
         if hand is not None and hand.brush is not None and hand.pointer is not None:
             draw_brush(into, hand.pointer, hand.brush, scale)
-
-    def _bar(self, shown: Shown) -> Bar:
-        hand, progress = shown.hand, shown.progress
-        doing = hand.doing if hand is not None else ""
-        late = progress is not None and shown.frame is not None and shown.frame.step < progress.step
-        if shown.frame is None:
-            text = "preparing the first picture"
-        elif shown.waiting:
-            text = "preparing the picture"
-        else:
-            text = doing or headline(progress, shown.goal, drawing=late)
-        return Bar(
-            headline=text,
-            figures=figures(progress, hand.step_size if hand is not None else None),
-            hint=hand.hint if hand is not None else HINT,
-            problem=progress is not None and progress.stopped in ("failed", "lost"),
-            recording=shown.recording,
-        )
 
     def _tell(self, turn: Turn, shown: Shown, layout: Layout, picture: tuple[int, int]) -> None:
         """How the picture lies, and where handles are drawn, if that has changed."""
@@ -317,12 +251,41 @@ class WindowDisplay(Node):
         if view != state.view:
             state.view = view
             turn.emit("view", view)
-        positions = dict(_tracked(state, shown))
+        positions = _tracked(state.story, shown)
         if state.handles is None or positions != state.handles.positions:
             state.handles = Handles(
                 session=turn.session, step=turn.step, size=picture, positions=positions, confidence={}
             )
             turn.emit("shown", state.handles)
+
+
+def _open(name: str) -> None:
+    """Open a window that hears all its events.
+
+    OpenCV's wheel brings a libX11-xcb made for an older libX11. With a newer one its XSetEventQueueOwner misses, and
+    Xlib takes events away that Qt waits for: on a busy machine the window stayed black. The system's own, loaded
+    before Qt, is found first.
+    """
+    with contextlib.suppress(OSError):  # not there: no X server either, or one library for all
+        ctypes.CDLL("libX11-xcb.so.1", mode=ctypes.RTLD_GLOBAL)
+    cv2.namedWindow(name, FLAGS)
+
+
+def _bar(story: Story, shown: Shown) -> Bar:
+    """The status bar's words."""
+    hand, progress = shown.hand, shown.progress
+    doing = hand.doing if hand is not None else ""
+    if shown.frame is None:
+        doing = "preparing the first picture"
+    elif shown.waiting:
+        doing = "preparing the picture"
+    return Bar(
+        headline=doing or headline(progress, shown.goal, drawing=story.late),
+        figures=figures(progress, hand.step_size if hand is not None else None),
+        hint=hand.hint if hand is not None else HINT,
+        problem=not doing and progress is not None and progress.stopped in ("failed", "lost"),
+        recording=shown.recording,
+    )
 
 
 def _pairs(shown: Shown) -> list[PointPair]:
@@ -332,9 +295,9 @@ def _pairs(shown: Shown) -> list[PointPair]:
     return [held.pop(p.id, p) for p in goal] + list(held.values())
 
 
-def _tracked(state: WindowState, shown: Shown) -> Mapping[int, XY]:
-    """Handles where the tracker had them in the shown picture; not one that the hand holds elsewhere."""
-    handles = dict(state.trail.at(shown.frame.step if shown.frame is not None else 0))
+def _tracked(story: Story, shown: Shown) -> dict[int, XY]:
+    """Handles where the tracker had them in the picture; not one that the hand holds elsewhere."""
+    handles = dict(story.handles)
     put = {p.id: p.handle for p in shown.goal.points} if shown.goal is not None else {}
     for pair in shown.hand.points if shown.hand is not None else ():
         if put.get(pair.id) != pair.handle:
