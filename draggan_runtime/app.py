@@ -60,6 +60,7 @@ class App:
         self._dragging = False
         self._busy = False
         self._after_drag: list[Delivery] = []
+        self._changes_after_drag: list[ParamsChange] = []
         self._remote: Any = None
         for node in graph.nodes.values():
             cls, params = node.load()
@@ -224,15 +225,23 @@ class App:
             for producer, needs in self.graph.needs.items()
             if needs != before.needs.get(producer)
         ]
-        if self._dragging and self._drag is not None and self._drag.post(list(changes)):
-            return
+        if self._remote is not None:
+            self._remote.graph = self.graph  # what a container starts with that must be started anew
+        if self._drag is None:
+            self._apply(changes)
+        elif not (self._dragging and self._drag.post(list(changes))):
+            # It has ended, but until its stream is read its container answers nothing else.
+            self._changes_after_drag += changes
+
+    def _apply(self, changes: Iterable[ParamsChange]) -> None:
+        """Tell the nodes; no drag runs."""
         for change in changes:
             if change.node != self.drag_node:
                 self._router.change(change.node, change.params, change.needs)
             elif self._action is not None:
                 self._action.apply([change])
             else:
-                self._remote.change_drag(params)
+                self._remote.change_drag(change.params)
 
     # -- what happens ------------------------------------------------------------------------------------------
 
@@ -285,6 +294,7 @@ class App:
             self._drag = None
             if not self._revive(error):
                 raise
+            self._flush_after_drag()
             return True
         if feedback is None:
             return False
@@ -330,6 +340,8 @@ class App:
         return replace(self.progress or empty, stopped="failed", failure=failure)
 
     def _flush_after_drag(self) -> None:
+        changes, self._changes_after_drag = self._changes_after_drag, []
+        self._apply(changes)
         waiting, self._after_drag = self._after_drag, []
         self._forward(waiting)
 

@@ -10,6 +10,7 @@ from toy import toy_graph
 
 from draggan_runtime.app import App
 from draggan_runtime.errors import StartError
+from draggan_runtime.execution.deadline import deadline
 from draggan_runtime.graph.model import Restart
 from draggan_runtime.messages import Goal, LatentRequest
 from draggan_runtime.session import pairs
@@ -51,6 +52,20 @@ def test_every_layout_gives_the_same_latent_bit_for_bit():
             begin(app)
             results.append((len(drag(app)), app.record.w_plus.tobytes()))
     assert results[0] == results[1] == results[2]
+
+
+@pytest.mark.parametrize("layout", LAYOUTS)
+def test_a_parameter_changed_while_the_last_picture_is_still_unread_waits_and_counts(layout):
+    with App(toy_graph(layout)) as app, deadline(60):
+        begin(app)
+        app.start_drag()
+        while app.progress is None or not app.progress.stopped:
+            app.pump(0.05)
+        app.change("tracker", {"offset": 50.0})
+        app.run_until_settled()
+        assert not app.failures
+        x, y = app.record.w_plus[0]
+        assert drag(app)[0].handles[1] == pytest.approx((x + 50, y))
 
 
 @pytest.mark.parametrize("layout", LAYOUTS)
