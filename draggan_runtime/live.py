@@ -16,6 +16,9 @@ from draggan_runtime.session import dump_session, load_session, save_session
 
 Say = Callable[[str], None]
 
+#: s between two looks at the window while there is something to wait for. OpenCV keeps one key between two looks.
+LOOK = 0.01
+
 
 class Live:
     """Carries out the captures' commands; bad input is said, in the window too, and never ends the session.
@@ -51,7 +54,7 @@ class Live:
             self.autosave.replace(previous)
             self._say(f"the session before is in {previous}")
         while True:
-            moved = self.app.pump(wait=0.005)
+            moved = self.app.pump(wait=LOOK)
             self._report()
             commands, self.app.commands = self.app.commands, []
             for command in commands:

@@ -35,7 +35,8 @@ def figures(progress: Progress | None, step_size: float | None = None) -> str:
     """Steps, steps per second, px left of the farthest handle, the lowest confidence, and the step size."""
     parts = []
     if progress is not None and progress.failure is None:
-        parts += [f"{progress.drag_steps} steps", f"{progress.steps_per_second:.1f} steps/s"]
+        steps = progress.drag_steps
+        parts += [f"{steps} step{'s' * (steps != 1)}", f"{progress.steps_per_second:.1f} steps/s"]
         if progress.distances:
             parts.append(f"{max(progress.distances.values()):.1f} px left")
         if progress.confidence:

@@ -52,8 +52,8 @@ class WindowParams(NodeParams):
 
     window: str = Field("draggan", min_length=1, description="name of the window; the capture node's is the same")
     max_side: int = Field(2048, ge=128, le=4096, description="longest side of the picture when the window opens, px")
-    rate: float = Field(10.0, gt=0, le=60, description="most redraws per second for what a drag does")
-    hand_rate: float = Field(30.0, gt=0, le=60, description="most redraws per second for what the hand does")
+    rate: float = Field(30.0, gt=0, le=60, description="most redraws per second for pictures and the hand")
+    figures_rate: float = Field(4.0, gt=0, le=60, description="most redraws per second for a drag's figures alone")
     share: float = Field(0.2, gt=0, le=1, description="most of this process's time spent drawing while dragging")
     notice_seconds: float = Field(4.0, gt=0, description="how long a notice is shown besides the time to read it")
     own_events: bool = Field(False, description="no capture node reads this window's events: read them away here")
@@ -199,10 +199,11 @@ class WindowDisplay(Node):
         """s from the drawing before to this one."""
         dragging = shown.progress is not None and shown.progress.stopped is None
         if not dragging or state.drawn is None:
-            return 1 / float(self.params.hand_rate)
-        hand = shown.hand is not state.drawn.hand or shown.area != state.drawn.area
-        rate, share = (self.params.hand_rate, 2 * self.params.share) if hand else (self.params.rate, self.params.share)
-        return float(max(1 / rate, state.cost / share))
+            return 1 / float(self.params.rate)
+        before = state.drawn
+        figures = shown.frame is before.frame and shown.hand is before.hand and shown.area == before.area
+        rate = self.params.figures_rate if figures else self.params.rate
+        return float(max(1 / rate, state.cost / self.params.share))
 
     def _draw(self, turn: Turn, shown: Shown) -> None:
         picture = (1024, 1024)
