@@ -68,10 +68,9 @@ class StyledConvolution(nn.Module):
 
     def reads(self, window: Window) -> Window:
         """The cells of the input that ``window`` of the output depends on."""
-        if not self.up:
-            return _grown(window, self.side)
-        top, bottom, left, right = window
-        return _grown(Window(top // 2, (bottom + 1) // 2, left // 2, (right + 1) // 2), self.side // 2)
+        top, bottom, left, right = self._under(window)
+        last = self.side // 2 if self.up else self.side
+        return Window(max(top - 1, 0), min(bottom + 1, last), max(left - 1, 0), min(right + 1, last))
 
     def forward(self, x: torch.Tensor, w: torch.Tensor, window: Window | None = None) -> torch.Tensor:
         """``window`` of the output (None: all), from x, the cells that it reads, and w ``[B, w_dim]``."""
@@ -109,10 +108,15 @@ class StyledConvolution(nn.Module):
         x = torch.addcmul(self.bias[:, None, None], x, demodulation[:, :, None, None])
         return leaky_relu_(x.add_(noise), 0.2)
 
+    def _under(self, window: Window) -> Window:
+        """The cells of the input that lie under ``window`` of the output."""
+        top, bottom, left, right = window
+        return Window(top // 2, (bottom + 1) // 2, left // 2, (right + 1) // 2) if self.up else window
+
     def _padded(self, x: torch.Tensor, window: Window) -> torch.Tensor:
         """Zeros around ``x`` where ``window`` reads over the map's border."""
-        top, bottom, left, right = window
-        last = self.side
+        top, bottom, left, right = self._under(window)
+        last = self.side // 2 if self.up else self.side
         return pad(x, (int(left == 0), int(right == last), int(top == 0), int(bottom == last)))
 
 
@@ -139,7 +143,7 @@ class ToRGB(nn.Module):
         matrix = self.weight * linear(w, self.affine_weight, self.affine_bias)[:, None, :]
         cells = x.permute(0, 2, 3, 1).flatten(1, 2)
         out = torch.matmul(cells, matrix.mT) + self.bias
-        return out.unflatten(1, x.shape[2:]).permute(0, 3, 1, 2)
+        return out.view(len(x), *x.shape[2:], 3).permute(0, 3, 1, 2)
 
 
 def upsample(rgb: torch.Tensor) -> torch.Tensor:
@@ -159,8 +163,3 @@ def _register_affine(layer: nn.Module, state: Mapping[str, torch.Tensor], gain: 
     weight = state["affine.weight"]
     layer.register_buffer("affine_weight", weight * (gain * weight.shape[1] ** -0.5))
     layer.register_buffer("affine_bias", state["affine.bias"] * gain)
-
-
-def _grown(window: Window, last: int) -> Window:
-    top, bottom, left, right = window
-    return Window(max(top - 1, 0), min(bottom + 1, last), max(left - 1, 0), min(right + 1, last))
