@@ -5,7 +5,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from draggan_nodes.generation.stylegan2 import Block, StyleGAN2
+from draggan_nodes.generation.stylegan2 import StyleGAN2
+from draggan_nodes.generation.stylegan2_block import Block
 from draggan_nodes.generation.stylegan2_layers import StyledConvolution, Window
 from draggan_nodes.generation.stylegan2_state import Architecture
 from hypothesis import given, settings

@@ -17,43 +17,12 @@ from torch import nn
 from torch.nn.functional import one_hot
 
 from draggan_nodes.generation.protocol import Level
-from draggan_nodes.generation.stylegan2_layers import StyledConvolution, ToRGB, Window, upsample
+from draggan_nodes.generation.stylegan2_block import Block, under
+from draggan_nodes.generation.stylegan2_layers import Window, upsample
 from draggan_nodes.generation.stylegan2_mapping import MappingNetwork
 from draggan_nodes.generation.stylegan2_state import Architecture
 from draggan_nodes.generation.w_statistics import w_statistics
 from draggan_runtime.errors import UserError
-
-
-class Block(nn.Module):
-    """Doubles the map and convolves it twice; the first block, of 4 rows, has a constant and one convolution.
-
-    ``state`` holds ``conv1.weight`` and so on.
-    """
-
-    def __init__(self, state: Mapping[str, torch.Tensor]) -> None:
-        super().__init__()
-        self.conv0 = StyledConvolution(under("conv0", state), up=True) if "conv0.weight" in state else None
-        self.conv1 = StyledConvolution(under("conv1", state), up=False)
-        self.to_rgb = ToRGB(under("torgb", state))
-
-    @property
-    def side(self) -> int:
-        return self.conv1.side
-
-    def reads(self, window: Window) -> Window:
-        """The cells of the block's input that ``window`` of its output depends on."""
-        middle = self.conv1.reads(window)
-        return middle if self.conv0 is None else self.conv0.reads(middle)
-
-    def forward(self, x: torch.Tensor, ws: Sequence[torch.Tensor], window: Window | None = None) -> torch.Tensor:
-        """``window`` of the output ``[B, C, rows, columns]`` (None: all), from x, the cells that it reads.
-
-        ``ws``: a w ``[B, w_dim]`` for each of the convolutions.
-        """
-        if self.conv0 is not None:
-            x = self.conv0(x, ws[0], None if window is None else self.conv1.reads(window))
-        out: torch.Tensor = self.conv1(x, ws[-1], window)
-        return out
 
 
 class StyleGAN2(nn.Module):
@@ -235,12 +204,6 @@ class StyleGAN2(nn.Module):
         plain = cls(state, name=name, sha256=sha256, label=label)
         state["mapping.w_avg"], whitening = w_statistics(plain._any_w, architecture.z_dim)
         return cls(state, name=name, sha256=sha256, label=label, w_whitening=whitening)
-
-
-def under(prefix: str, state: Mapping[str, torch.Tensor], but: str = "") -> dict[str, torch.Tensor]:
-    """The tensors whose names begin with ``prefix`` and a dot, by the rest of their names."""
-    start = f"{prefix}."
-    return {name[len(start) :]: tensor for name, tensor in state.items() if name.startswith(start) and name != but}
 
 
 def _of_block(i: int, ws: Sequence[torch.Tensor]) -> Sequence[torch.Tensor]:
