@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import os
 import sys
 from dataclasses import dataclass
@@ -18,7 +19,8 @@ GROUP = "draggan.models"
 class ModelInfo:
     """What a listing says of a model.
 
-    ``size`` (W, H) px of its pictures; ``download_bytes`` what a fetch loads; ``sha256`` of that file.
+    ``size`` (W, H) px of its pictures; ``download_bytes`` what a fetch loads, 0 for a model that is made on the
+    spot; ``sha256`` of that file, or what else tells two models of this name apart.
     """
 
     name: str
@@ -32,15 +34,19 @@ class ModelInfo:
 
 @runtime_checkable
 class ModelSource(Protocol):
-    """A model one can fetch and load. Other packages name such a class in ``draggan.models``."""
+    """A model one can fetch and load. Other packages name such a class in ``draggan.models``.
+
+    A class whose constructor takes a string gets what follows the colon in ``NAME:ARGUMENT``; it must have a
+    default, for listings.
+    """
 
     info: ModelInfo
 
     def cached(self) -> Path | None:
-        """Where the converted weights lie, or None if they must be fetched first."""
+        """Where the converted weights lie, or None if there is no such file (yet)."""
 
-    def fetch(self, from_file: Path | None = None) -> Path:
-        """Make sure the converted weights are in the cache, and say where.
+    def fetch(self, from_file: Path | None = None) -> Path | None:
+        """Make sure the converted weights are in the cache, and say where; None if the model needs no file.
 
         Downloads, or takes ``from_file``; says the licence and the progress on stderr. Raises UserError: no
         network, wrong hash, folder that cannot be written.
@@ -69,12 +75,21 @@ def names() -> list[str]:
 
 
 def find(name: str) -> ModelSource:
-    """The model of this name. Raises UserError if there is none, or if it cannot be imported."""
-    found = list(entry_points(group=GROUP, name=name))
+    """The model of this name, ``NAME`` or ``NAME:ARGUMENT``.
+
+    Raises UserError if there is none, if it cannot be imported, or if it does not take the argument.
+    """
+    base, colon, argument = name.partition(":")
+    found = list(entry_points(group=GROUP, name=base))
     if not found:
         raise UserError(f"unknown model '{name}'; installed: {', '.join(names()) or 'none'}")
     try:
-        source = found[0].load()()
+        make = found[0].load()
+        if colon and not inspect.signature(make).parameters:
+            raise UserError(f"model '{base}' takes nothing after its name, but '{name}' is asked for")
+        source = make(argument) if colon else make()
+    except UserError:
+        raise
     except Exception as error:
         raise UserError(f"model '{name}' ({found[0].value}) cannot be loaded: {error}") from error
     if not isinstance(source, ModelSource):

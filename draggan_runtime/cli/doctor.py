@@ -102,11 +102,12 @@ def _models() -> Finding:
         writable_folder(folder)
     except DragganError as error:
         return Finding("model cache", "broken", str(error), "set DRAGGAN_CACHE to a folder you can write to")
-    missing = [name for name in models.names() if models.find(name).cached() is None]
+    sources = {name: models.find(name) for name in models.names()}
+    missing = [name for name, source in sources.items() if source.info.download_bytes and source.cached() is None]
     if missing:
         return Finding("model cache", "note", f"{folder}: {', '.join(missing)} not fetched yet",
                        f"draggan models fetch {missing[0]}")  # fmt: skip
-    return Finding("model cache", "ok", f"{folder}: {', '.join(models.names())}")
+    return Finding("model cache", "ok", f"{folder}: {', '.join(sources)}")
 
 
 def _disk() -> Finding:

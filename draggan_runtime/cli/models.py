@@ -40,9 +40,14 @@ def list_(format_: FormatOption = Format.table) -> None:
         return
     table = Table("name", "pictures", "licence", "weights")
     for row in rows:
-        where = row["path"] or f"not fetched ({row['download_bytes'] / 1e6:.1f} MB): draggan models fetch {row['name']}"
-        table.add_row(row["name"], f"{row['width']} x {row['height']}", row["licence"], where)
+        table.add_row(row["name"], f"{row['width']} x {row['height']}", row["licence"], _where(row))
     Console().print(table)
+
+
+def _where(row: dict[str, Any]) -> str:
+    if row["path"] or not row["download_bytes"]:
+        return str(row["path"] or row["source"])
+    return f"not fetched ({row['download_bytes'] / 1e6:.1f} MB): draggan models fetch {row['name']}"
 
 
 @app.command()
@@ -58,7 +63,8 @@ def fetch(
     draggan models fetch ffhq
     draggan models fetch ffhq --from random_face-2021.7.21.1-py3-none-any.whl
     """
-    print(models.find(name).fetch(from_))
+    source = models.find(name)
+    print(source.fetch(from_) or f"{source.info.name}: nothing to fetch")
 
 
 @app.command()
@@ -73,5 +79,6 @@ def info(
         return
     table = Table(show_header=False, box=None)
     for key, value in row.items():
-        table.add_row(key, "not fetched" if value is None else str(value))
+        missing = "not fetched" if row["download_bytes"] else "none"
+        table.add_row(key, missing if value is None else str(value))
     Console().print(table)

@@ -1,0 +1,220 @@
+"""StyleGAN2, of any size, conditional or not, from a state dict of the published PyTorch checkpoints.
+
+Karras et al. 2020, "Analyzing and Improving the Image Quality of StyleGAN", with a skip generator (figure 7b): the
+block of each size adds its RGB to the enlarged one of the block before. Slot 0 drives the first convolution, slots
+2i - 1 and 2i the two of block i, 2i + 1 its RGB, which shares its slot with the first convolution of the next block.
+
+Computes in float32 without clamping (checkpoints trained in half precision clamp at 256, which float32 needs not).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Self
+
+import torch
+from torch import nn
+from torch.nn.functional import one_hot
+
+from draggan_nodes.generation.protocol import Level
+from draggan_nodes.generation.stylegan2_block import Block, under
+from draggan_nodes.generation.stylegan2_layers import Window, upsample
+from draggan_nodes.generation.stylegan2_mapping import MappingNetwork
+from draggan_nodes.generation.stylegan2_state import Architecture
+from draggan_nodes.generation.w_statistics import w_statistics
+from draggan_runtime.errors import UserError
+
+
+class StyleGAN2(nn.Module):
+    """The network; implements :class:`~draggan_nodes.generation.protocol.GeneratorNetwork`.
+
+    All sizes are read from ``state``, a state dict with the names of the published PyTorch checkpoints. ``label``:
+    the class that a conditional network draws where :meth:`mapping` is not told one. ``w_whitening``: computed
+    when first asked for, if not given. Raises UserError if ``state`` has a missing, unknown or misshapen tensor.
+    """
+
+    const: torch.Tensor
+    w_avg: torch.Tensor
+    _whitening: torch.Tensor | None
+
+    def __init__(
+        self,
+        state: Mapping[str, torch.Tensor],
+        *,
+        name: str,
+        sha256: str,
+        label: int | None = None,
+        w_whitening: torch.Tensor | None = None,
+    ) -> None:
+        super().__init__()
+        self.architecture = Architecture.of(state)
+        if label is not None and not 0 <= label < self.architecture.c_dim:
+            raise UserError(f"model '{name}' has {self.architecture.c_dim} classes; there is no class {label}")
+        self._name, self._sha256, self.label = name, sha256, label
+        state = {key: tensor.detach().float() for key, tensor in state.items()}
+        self.register_buffer("w_avg", state["mapping.w_avg"])
+        self.register_buffer("const", state["synthesis.b4.const"].contiguous())
+        self.register_buffer("_whitening", w_whitening)
+        self._map = MappingNetwork(under("mapping", state, but="mapping.w_avg"))
+        rows = [4 << i for i in range(len(self.architecture.channels))]
+        self.blocks = nn.ModuleList(Block(under(f"synthesis.b{r}", state)) for r in rows)
+        levels = {
+            str(r): Level(self.side / r, channels, 2 * i + 1)
+            for i, (r, channels) in enumerate(zip(rows, self.architecture.channels, strict=True))
+        }
+        self._levels = {**levels, "rgb": Level(1.0, 3, self.num_ws)}
+
+    @property
+    def name(self) -> str:
+        return self._name
+
+    @property
+    def sha256(self) -> str:
+        return self._sha256
+
+    @property
+    def side(self) -> int:
+        """Rows, and columns, of the picture."""
+        return self.architecture.side
+
+    @property
+    def size(self) -> tuple[int, int]:
+        return self.side, self.side
+
+    @property
+    def z_dim(self) -> int:
+        return self.architecture.z_dim
+
+    @property
+    def c_dim(self) -> int:
+        """How many classes; 0 if not conditional."""
+        return self.architecture.c_dim
+
+    @property
+    def w_dim(self) -> int:
+        return self.architecture.w_dim
+
+    @property
+    def num_ws(self) -> int:
+        return 2 * len(self.architecture.channels)
+
+    @property
+    def coarse_slots(self) -> int:
+        """The first 6 (Pan et al. 2023, section 3.2)."""
+        return min(6, self.num_ws)
+
+    @property
+    def levels(self) -> Mapping[str, Level]:
+        return self._levels
+
+    @property
+    def w_mean(self) -> torch.Tensor:
+        return self.w_avg
+
+    @property
+    def w_whitening(self) -> torch.Tensor:
+        if self._whitening is None:
+            _, whitening = w_statistics(self._any_w, self.z_dim)
+            self._whitening = whitening.to(self.w_avg)
+        return self._whitening
+
+    @property
+    def device(self) -> torch.device:
+        return self.w_avg.device
+
+    def map_w(self, z: torch.Tensor, c: torch.Tensor | None = None) -> torch.Tensor:
+        """w ``[B, w_dim]``, without truncation; arguments as for :meth:`mapping`."""
+        if self.c_dim and c is None:
+            if self.label is None:
+                raise UserError(f"model '{self._name}' draws {self.c_dim} classes: say which")
+            c = self._classes(torch.full((len(z),), self.label)).to(z)
+        w: torch.Tensor = self._map(z, c)
+        return w
+
+    def mapping(self, z: torch.Tensor, truncation_psi: float = 1.0, c: torch.Tensor | None = None) -> torch.Tensor:
+        """w_plus ``[B, num_ws, w_dim]`` of z ``[B, z_dim]``: each slot is ``w_mean + psi * (w - w_mean)``.
+
+        ``c`` ``[B, c_dim]``: the classes, each a row of zeros with a 1; None: ``label``. Raises UserError if
+        neither says which. Truncation: Karras et al. 2019, appendix B.
+        """
+        w = self.w_avg + truncation_psi * (self.map_w(z, c) - self.w_avg)
+        return w[:, None].expand(-1, self.num_ws, -1).contiguous()
+
+    def features(
+        self, w_plus: torch.Tensor, levels: Iterable[str], *, slots: int | None = None
+    ) -> dict[str, torch.Tensor]:
+        wanted = set(levels)
+        if unknown := wanted - self._levels.keys():
+            raise KeyError(f"no level {sorted(unknown)}")
+        free = self.num_ws if slots is None else slots
+        ws = [w if slot < free else w.detach() for slot, w in enumerate(w_plus.unbind(1))]
+        maps: dict[str, torch.Tensor] = {}
+        x, rgb = self._constant(w_plus), None
+        for i, block in enumerate(self._blocks):
+            x = block(x, _of_block(i, ws))
+            if str(block.side) in wanted:
+                maps[str(block.side)] = x
+            if maps.keys() == wanted:
+                return maps
+            if "rgb" in wanted:
+                rgb = _added(rgb, block.to_rgb(x, ws[2 * i + 1]))
+        assert rgb is not None
+        maps["rgb"] = rgb
+        return maps
+
+    @torch.no_grad()
+    def image(self, w_plus: torch.Tensor) -> torch.Tensor:
+        ws = w_plus.unbind(1)
+        x, rgb = self._constant(w_plus), None
+        for i, block in enumerate(self._blocks):
+            last = block.side == self.side
+            xs, rgbs = [], []
+            for window in _stripes(block.side):
+                top, bottom, _, _ = block.reads(window)
+                stripe = block(x[:, :, top:bottom], _of_block(i, ws), window)
+                rgbs.append(block.to_rgb(stripe, ws[2 * i + 1]))
+                if not last:
+                    xs.append(stripe)
+            x = x if last else torch.cat(xs, 2)
+            rgb = _added(rgb, torch.cat(rgbs, 2))
+        assert rgb is not None
+        return rgb
+
+    @property
+    def _blocks(self) -> Iterable[Block]:
+        return (block for block in self.blocks if isinstance(block, Block))
+
+    def _constant(self, w_plus: torch.Tensor) -> torch.Tensor:
+        return self.const.expand(len(w_plus), -1, -1, -1)
+
+    def _classes(self, labels: torch.Tensor) -> torch.Tensor:
+        return one_hot(labels, self.c_dim).to(self.w_avg)
+
+    def _any_w(self, z: torch.Tensor) -> torch.Tensor:
+        """w of the network's label; without one, of its classes in turn."""
+        free = self.c_dim and self.label is None
+        c = self._classes(torch.arange(len(z)) % self.c_dim) if free else None
+        return self.map_w(z.to(self.w_avg), c).cpu()
+
+    @classmethod
+    def random(cls, architecture: Architecture, *, seed: int, name: str, sha256: str) -> Self:
+        """One of random weights, with the statistics of its own w."""
+        state = architecture.random_state(seed)
+        label = 0 if architecture.c_dim else None
+        plain = cls(state, name=name, sha256=sha256, label=label)
+        state["mapping.w_avg"], whitening = w_statistics(plain._any_w, architecture.z_dim)
+        return cls(state, name=name, sha256=sha256, label=label, w_whitening=whitening)
+
+
+def _of_block(i: int, ws: Sequence[torch.Tensor]) -> Sequence[torch.Tensor]:
+    return ws[max(2 * i - 1, 0) : 2 * i + 1]
+
+
+def _added(rgb: torch.Tensor | None, more: torch.Tensor) -> torch.Tensor:
+    return more if rgb is None else upsample(rgb) + more
+
+
+def _stripes(side: int) -> list[Window]:
+    """Large maps in stripes of a few MB: whole, they are bound by the memory's speed and by page faults."""
+    step = 32 if side >= 256 else side
+    return [Window(top, min(top + step, side), 0, side) for top in range(0, side, step)]

@@ -1,0 +1,48 @@
+"""A block of StyleGAN2's synthesis network: the layers of one size of map."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import torch
+from torch import nn
+
+from draggan_nodes.generation.stylegan2_layers import StyledConvolution, ToRGB, Window
+
+
+class Block(nn.Module):
+    """Doubles the map and convolves it twice; the first block, of 4 rows, has a constant and one convolution.
+
+    ``state`` holds ``conv1.weight`` and so on.
+    """
+
+    def __init__(self, state: Mapping[str, torch.Tensor]) -> None:
+        super().__init__()
+        self.conv0 = StyledConvolution(under("conv0", state), up=True) if "conv0.weight" in state else None
+        self.conv1 = StyledConvolution(under("conv1", state), up=False)
+        self.to_rgb = ToRGB(under("torgb", state))
+
+    @property
+    def side(self) -> int:
+        return self.conv1.side
+
+    def reads(self, window: Window) -> Window:
+        """The cells of the block's input that ``window`` of its output depends on."""
+        middle = self.conv1.reads(window)
+        return middle if self.conv0 is None else self.conv0.reads(middle)
+
+    def forward(self, x: torch.Tensor, ws: Sequence[torch.Tensor], window: Window | None = None) -> torch.Tensor:
+        """``window`` of the output ``[B, C, rows, columns]`` (None: all), from x, the cells that it reads.
+
+        ``ws``: a w ``[B, w_dim]`` for each of the convolutions.
+        """
+        if self.conv0 is not None:
+            x = self.conv0(x, ws[0], None if window is None else self.conv1.reads(window))
+        out: torch.Tensor = self.conv1(x, ws[-1], window)
+        return out
+
+
+def under(prefix: str, state: Mapping[str, torch.Tensor], but: str = "") -> dict[str, torch.Tensor]:
+    """The tensors whose names begin with ``prefix`` and a dot, by the rest of their names."""
+    start = f"{prefix}."
+    return {name[len(start) :]: tensor for name, tensor in state.items() if name.startswith(start) and name != but}
