@@ -152,3 +152,15 @@ def test_a_file_with_the_wrong_hash_is_refused(tmp_path):
     last = done.stderr.strip().splitlines()[-1]
     assert "wrong.whl" in last
     assert "e5d10e2b" in last
+
+
+def test_a_stylegan2_is_dragged_with_the_settings_of_the_paper(tmp_path):
+    done = draggan(
+        "drag", "--config", "stylegan2", "--model", "stylegan2:128", "--seed", "1", "--point", "60,64:70,64",
+        "--max-steps", "2", "--out", str(tmp_path), "--format", "json",
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    assert json.loads(done.stdout)["steps"] == 2
+    assert Image.open(tmp_path / "after.png").size == (128, 128)
+    before, after = (np.asarray(Image.open(tmp_path / f"{name}.png"), int) for name in ("before", "after"))
+    assert np.abs(after - before).max() > 0
