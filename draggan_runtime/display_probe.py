@@ -19,7 +19,7 @@ except ImportError as error:
     print(error)
     sys.exit(3)
 try:
-    cv2.namedWindow("draggan probe", cv2.WINDOW_NORMAL | cv2.WINDOW_GUI_NORMAL)
+    cv2.namedWindow("probe", cv2.WINDOW_NORMAL | cv2.WINDOW_GUI_NORMAL)
     cv2.destroyAllWindows()
 except cv2.error:
     sys.exit(4)
