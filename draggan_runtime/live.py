@@ -20,6 +20,13 @@ Say = Callable[[str], None]
 LOOK = 0.01
 
 
+def set_param(app: App, assignment: str) -> None:
+    """Carry out the command ``set``: ``node.parameter=value``. Raises UserError if it does not fit."""
+    key, value = split_override(assignment)
+    node, _, param = key.partition(".")
+    app.change(node, {param: scalar(value)})
+
+
 class Live:
     """Carries out the captures' commands; bad input is said, in the window too, and never ends the session.
 
@@ -37,14 +44,14 @@ class Live:
         self._saved = app.revision
         self._last: Path | None = None
         self._picture: Path | None = None
-        self._verbs = {
+        self._verbs: dict[str, Callable[[str], None]] = {
             "start": lambda _: app.start_drag(),
             "stop": lambda _: app.cancel(),
             "undo": lambda _: app.undo(),
             "redo": lambda _: app.redo(),
             "save": self._save,
             "open": self._open,
-            "set": self._set,
+            "set": lambda assignment: set_param(app, assignment),
         }
 
     def run(self) -> None:
@@ -126,11 +133,6 @@ class Live:
             path = self.autosave.with_stem("autosave-previous")
         self.app.adopt(load_session(path))
         self.say(f"opened {path}")
-
-    def _set(self, argument: str) -> None:
-        key, value = split_override(argument)
-        node, _, param = key.partition(".")
-        self.app.change(node, {param: scalar(value)})
 
     def _fresh(self) -> Path:
         """A file name that is not taken yet."""

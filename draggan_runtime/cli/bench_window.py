@@ -19,9 +19,7 @@ from draggan_runtime import api
 from draggan_runtime.cli.common import Format, FormatOption, SetOption, override, parse_point, print_json
 from draggan_runtime.display_probe import display_reachable
 from draggan_runtime.errors import UserError
-from draggan_runtime.graph.layers import split_override
-from draggan_runtime.graph.source import scalar
-from draggan_runtime.live import LOOK
+from draggan_runtime.live import LOOK, set_param
 from draggan_runtime.messages import Goal
 from draggan_runtime.session import pairs
 
@@ -103,9 +101,7 @@ class _Watched:
         commands, self.app.commands = self.app.commands, []
         for command in commands:
             if command.verb == "set":
-                key, value = split_override(command.argument)
-                node, _, param = key.partition(".")
-                self.app.change(node, {param: scalar(value)})
+                set_param(self.app, command.argument)
                 self.handled += 1
 
 

@@ -20,7 +20,8 @@ from torch import nn
 from torch.nn.functional import conv2d, leaky_relu, leaky_relu_, linear, pad
 
 from draggan_nodes.generation.haar import inverse_haar
-from draggan_nodes.generation.protocol import Level
+from draggan_nodes.generation.latents import slots_of
+from draggan_nodes.generation.protocol import Level, known
 
 Rows = tuple[int, int]
 
@@ -116,11 +117,8 @@ class MobileStyleGAN(nn.Module):
     def features(
         self, w_plus: torch.Tensor, levels: Iterable[str], *, slots: int | None = None
     ) -> dict[str, torch.Tensor]:
-        wanted = set(levels)
-        if unknown := wanted - self._levels.keys():
-            raise KeyError(f"no level {sorted(unknown)}")
-        free = self.num_ws if slots is None else slots
-        ws = [w if slot < free else w.detach() for slot, w in enumerate(w_plus.unbind(1))]
+        wanted = known(levels, self)
+        ws = slots_of(w_plus, slots)
         maps: dict[str, torch.Tensor] = {}
         x = self._first(ws[0])
         for i in range(-1, self._depth):

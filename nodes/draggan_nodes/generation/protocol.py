@@ -88,3 +88,11 @@ class GeneratorNetwork(Protocol):
 
     def image(self, w_plus: torch.Tensor) -> torch.Tensor:
         """Picture ``[B, 3, H, W]``, RGB, about [-1, 1], not clamped; without gradient."""
+
+
+def known(levels: Iterable[str], network: GeneratorNetwork) -> set[str]:
+    """``levels`` as a set. Raises KeyError for one that ``network`` does not have."""
+    wanted = set(levels)
+    if unknown := wanted - network.levels.keys():
+        raise KeyError(f"no level {sorted(unknown)}")
+    return wanted

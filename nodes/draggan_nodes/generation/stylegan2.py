@@ -16,7 +16,8 @@ import torch
 from torch import nn
 from torch.nn.functional import one_hot
 
-from draggan_nodes.generation.protocol import Level
+from draggan_nodes.generation.latents import slots_of
+from draggan_nodes.generation.protocol import Level, known
 from draggan_nodes.generation.stylegan2_block import Block, under
 from draggan_nodes.generation.stylegan2_layers import Window, upsample
 from draggan_nodes.generation.stylegan2_mapping import MappingNetwork
@@ -143,11 +144,8 @@ class StyleGAN2(nn.Module):
     def features(
         self, w_plus: torch.Tensor, levels: Iterable[str], *, slots: int | None = None
     ) -> dict[str, torch.Tensor]:
-        wanted = set(levels)
-        if unknown := wanted - self._levels.keys():
-            raise KeyError(f"no level {sorted(unknown)}")
-        free = self.num_ws if slots is None else slots
-        ws = [w if slot < free else w.detach() for slot, w in enumerate(w_plus.unbind(1))]
+        wanted = known(levels, self)
+        ws = slots_of(w_plus, slots)
         maps: dict[str, torch.Tensor] = {}
         x, rgb = self._constant(w_plus), None
         for i, block in enumerate(self._blocks):
@@ -201,9 +199,9 @@ class StyleGAN2(nn.Module):
         """One of random weights, with the statistics of its own w."""
         state = architecture.random_state(seed)
         label = 0 if architecture.c_dim else None
-        plain = cls(state, name=name, sha256=sha256, label=label)
-        state["mapping.w_avg"], whitening = w_statistics(plain._any_w, architecture.z_dim)
-        return cls(state, name=name, sha256=sha256, label=label, w_whitening=whitening)
+        network = cls(state, name=name, sha256=sha256, label=label)
+        network.w_avg, network._whitening = w_statistics(network._any_w, architecture.z_dim)
+        return network
 
 
 def _of_block(i: int, ws: Sequence[torch.Tensor]) -> Sequence[torch.Tensor]:
