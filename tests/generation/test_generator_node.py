@@ -101,7 +101,7 @@ def test_boxes_are_the_whole_map_around_each_handle():
         assert covering((box,), around(point.handle, 32)) == 0
         assert covering((box,), around(point.handle, 96)) is None
         (x, y), (h, w) = box.origin, box.values.shape[-2:]
-        assert torch.equal(box.values, whole[:, y : y + h, x : x + w])
+        torch.testing.assert_close(box.values, whole[:, y : y + h, x : x + w])
         assert not box.values.requires_grad
 
 
@@ -129,7 +129,7 @@ def test_more_boxes_of_the_same_step_are_the_same_map():
     assert len(more.levels[LEVEL]) == 3
     whole = session.node.network.features(session.state.w_plus[None], [LEVEL])[LEVEL][0]
     (x, y), (h, w) = more.levels[LEVEL][2].origin, more.levels[LEVEL][2].values.shape[-2:]
-    assert torch.equal(more.levels[LEVEL][2].values, whole[:, y : y + h, x : x + w])
+    torch.testing.assert_close(more.levels[LEVEL][2].values, whole[:, y : y + h, x : x + w])
     assert session.descend(more)["latent"].step == 1
 
 

@@ -5,10 +5,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from draggan_nodes.generation.plan import Step
+from draggan_nodes.generation.protocol import Window
 from draggan_nodes.generation.stylegan2 import StyleGAN2
-from draggan_nodes.generation.stylegan2_block import Block
-from draggan_nodes.generation.stylegan2_layers import StyledConvolution, Window
+from draggan_nodes.generation.stylegan2_layers import StyledConvolution
 from draggan_nodes.generation.stylegan2_state import Architecture
+from draggan_nodes.generation.tiles import whole_maps
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -165,7 +167,9 @@ def a_layer(inputs, outputs, side, *, up, w_dim=6):
     state = {"weight": normal(outputs, inputs, 3, 3), "bias": normal(outputs)}
     state |= {"affine.weight": normal(inputs, w_dim), "affine.bias": normal(inputs)}
     state |= {"noise_const": normal(side, side), "noise_strength": normal()}
-    return state, StyledConvolution(state, up=up), normal(2, inputs, *[side // 2 if up else side] * 2), normal(2, w_dim)
+    layer, whole = StyledConvolution(state, up=up), Step(whole_maps((side, side), 2))
+    x, w = normal(2, inputs, *[side // 2 if up else side] * 2), normal(2, w_dim)
+    return state, lambda x, w: layer(x, layer.modulation(w), whole), x, w
 
 
 def by_the_equations(state, x, w, *, up):
@@ -218,19 +222,23 @@ def windows(draw, side=16):
 def test_a_window_of_a_block_is_the_crop_of_the_whole(tiny, window, first):
     """Values and gradients, of a block that doubles the map; and of a convolution alone."""
     block = tiny.blocks[2]
-    assert isinstance(block, Block)
-    layer, side = (block.conv0, 8) if first else (block, 8)
-    x = torch.randn(2, 6, side, side, generator=torch.Generator().manual_seed(0), requires_grad=True)
+    x = torch.randn(2, 6, 8, 8, generator=torch.Generator().manual_seed(0), requires_grad=True)
     w = torch.randn(2, 9, generator=torch.Generator().manual_seed(1), requires_grad=True)
-    ws = w if first else (w, w)
+    modulations = [layer.modulation(w) for layer in block.layers]
+    whole = x
+    for layer, modulation in zip(block.layers[: 1 if first else 2], modulations, strict=False):
+        whole = layer(whole, modulation, Step(whole_maps((16, 16), 2)))
     top, bottom, left, right = window
-    read = layer.reads(window)
-    whole = layer(x, ws)[:, :, top:bottom, left:right]
-    part = layer(x[:, :, read.top : read.bottom, read.left : read.right], ws, window)
+    whole = whole[:, :, top:bottom, left:right]
+    of = block.conv0 if first else block
+    read = of.reads(window)
+    part = of.window(
+        x[:, :, read.top : read.bottom, read.left : read.right], modulations[0] if first else modulations, window
+    )
     torch.testing.assert_close(part, whole, rtol=1e-5, atol=1e-5)
     slope = torch.randn(whole.shape, generator=torch.Generator().manual_seed(2))
     for ours, theirs in zip(
-        torch.autograd.grad(part, (x, w), slope), torch.autograd.grad(whole, (x, w), slope), strict=True
+        *(torch.autograd.grad(values, (x, w), slope, retain_graph=True) for values in (part, whole)), strict=True
     ):
         assert_near(ours, theirs, 1e-4)
 

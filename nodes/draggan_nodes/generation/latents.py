@@ -48,14 +48,6 @@ def moved(start: torch.Tensor, offset: torch.Tensor, slots: int) -> torch.Tensor
     return torch.cat([start[:slots] + offset, start[slots:]])
 
 
-def slots_of(w_plus: torch.Tensor, free: int | None) -> list[torch.Tensor]:
-    """The w ``[B, w_dim]`` of each slot of w_plus ``[B, num_ws, w_dim]``; gradients flow to the first ``free`` only
-    (None: to all).
-    """
-    ws = w_plus.unbind(1)
-    return [w if free is None or slot < free else w.detach() for slot, w in enumerate(ws)]
-
-
 def prior_gradient(offset: torch.Tensor, whitening: torch.Tensor) -> torch.Tensor:
     """Gradient ``[rows, w_dim]`` of the prior ``((offset @ whitening.T) ** 2).mean()``."""
     return 2 / offset.numel() * (offset @ whitening.T) @ whitening

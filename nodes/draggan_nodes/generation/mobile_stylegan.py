@@ -13,16 +13,21 @@ Inside, maps are ``[B, rows, columns, C]``: depthwise convolutions and the wavel
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable, Mapping, Sequence
+from functools import partial
 
 import torch
 from torch import nn
 from torch.nn.functional import conv2d, leaky_relu, leaky_relu_, linear, pad
 
+from draggan_nodes.generation.compute import RGB, boxes, outputs
 from draggan_nodes.generation.haar import inverse_haar
-from draggan_nodes.generation.latents import slots_of
-from draggan_nodes.generation.protocol import Level, known
+from draggan_nodes.generation.plan import Step, whole_steps
+from draggan_nodes.generation.protocol import Level, Window, known
+from draggan_nodes.generation.styles import Styles
 
+MODE = os.environ.get("MODE", "matrix")
 Rows = tuple[int, int]
 
 
@@ -114,81 +119,109 @@ class MobileStyleGAN(nn.Module):
         w = self.w_mean + truncation_psi * (self.map_w(z) - self.w_mean)
         return w[:, None].expand(-1, self.num_ws, -1).contiguous()
 
+    def boxes(
+        self, styles: Styles, windows: Mapping[str, Sequence[Sequence[Window]]]
+    ) -> dict[str, list[list[torch.Tensor]]]:
+        known(windows, self)
+        constant = self._constant(styles.w_plus)
+        return boxes(windows, constant, partial(self._layer, styles), lambda: self._maps(styles, {RGB})[RGB])
+
     def features(
         self, w_plus: torch.Tensor, levels: Iterable[str], *, slots: int | None = None
     ) -> dict[str, torch.Tensor]:
-        wanted = known(levels, self)
-        ws = slots_of(w_plus, slots)
-        maps: dict[str, torch.Tensor] = {}
-        x = self._first(ws[0])
-        for i in range(-1, self._depth):
-            if i >= 0:
-                x = self._block(x, i, ws, (0, 2 * x.shape[1]))
-            if str(x.shape[1]) in wanted:
-                maps[str(x.shape[1])] = x.permute(0, 3, 1, 2)
-            if maps.keys() == wanted:
-                return maps
-        maps["rgb"] = self._picture(self._to_rgb(x, ws))
-        return maps
+        return self._maps(Styles(w_plus, slots), known(levels, self))
 
     @torch.no_grad()
     def image(self, w_plus: torch.Tensor) -> torch.Tensor:
-        ws = list(w_plus.unbind(1))
-        x = self._first(ws[0])
+        styles = Styles(w_plus)
+        x = self._first(styles, self._constant(w_plus)).permute(0, 2, 3, 1)
         for i in range(self._depth - 1):
-            x = torch.cat([self._block(x, i, ws, rows) for rows in _stripes(2 * x.shape[1])], 1)
+            x = torch.cat([self._block(x, i, styles, rows) for rows in _stripes(2 * x.shape[1])], 1)
         last = self._depth - 1
         stripes = _stripes(2 * x.shape[1])
-        return self._picture(torch.cat([self._to_rgb(self._block(x, last, ws, rows), ws) for rows in stripes], 1))
+        rgb = [self._to_rgb(self._block(x, last, styles, rows), styles) for rows in stripes]
+        return self._picture(torch.cat(rgb, 1))
 
-    def _style(self, w: torch.Tensor, layer: str) -> torch.Tensor:
-        return linear(w, self._w[f"{layer}.affine.weight"], self._w[f"{layer}.affine.bias"])
+    def _maps(self, styles: Styles, levels: set[str]) -> dict[str, torch.Tensor]:
+        """Whole maps; computes the layers that these need."""
+        maps: dict[str, torch.Tensor] = {}
+        constant = self._constant(styles.w_plus)
+        steps = whole_steps(2 * self._depth + 1, constant)
+        for i, x in enumerate(outputs(steps, constant, partial(self._layer, styles))):
+            if i % 2 == 0 and str(x.shape[-2]) in levels:
+                maps[str(x.shape[-2])] = x
+            if maps.keys() == levels:
+                return maps
+        return {**maps, RGB: self._picture(self._to_rgb(x.permute(0, 2, 3, 1), styles))}
 
-    def _first(self, w: torch.Tensor) -> torch.Tensor:
-        x = self._w["const"] * self._style(w, "first")[:, :, None, None]
-        x = conv2d(x, self._w["first.weight"], padding=1).permute(0, 2, 3, 1)
-        return self._activate(x.flatten(1, 2), "first", self._w["first.noise"]).view(x.shape)
+    def _constant(self, w_plus: torch.Tensor) -> torch.Tensor:
+        return self._w["const"].expand(len(w_plus), -1, -1, -1)
 
-    def _block(self, x: torch.Tensor, i: int, ws: Sequence[torch.Tensor], rows: Rows) -> torch.Tensor:
+    def _layer(self, styles: Styles, i: int, x: torch.Tensor, step: Step) -> torch.Tensor:
+        """What ``step`` computes of layer i, from what the layer before gave; ``[T, C, rows, columns]``."""
+        if i == 0:
+            return self._first(styles, x)
+        block, number = (i - 1) // 2, 2 - i % 2
+        x = step.take(x).permute(0, 2, 3, 1)
+        if number == 1:
+            x = self._up(x, block, step.of_latents(self._style(styles, f"blocks.{block}.up", 3 * block + 1)))
+            x = x if step.tiles.whole else x[:, 1:-1, 1:-1]
+        layer = f"blocks.{block}.{number}"
+        style = step.of_latents(self._style(styles, layer, 3 * block + number))
+        noise = step.cells(self._w[f"{layer}.noise"])
+        return self._convolution(x, layer, style, noise, int(step.tiles.whole)).permute(0, 3, 1, 2)
+
+    def _style(self, styles: Styles, layer: str, slot: int) -> torch.Tensor:
+        """``[B, C_in]``."""
+        weight, bias = self._w[f"{layer}.affine.weight"], self._w[f"{layer}.affine.bias"]
+        return styles.of(layer, slot, lambda w: linear(w, weight, bias))
+
+    def _first(self, styles: Styles, constant: torch.Tensor) -> torch.Tensor:
+        x = conv2d(constant * self._style(styles, "first", 0)[:, :, None, None], self._w["first.weight"], padding=1)
+        return self._activate(x.permute(0, 2, 3, 1), "first", self._w["first.noise"]).permute(0, 3, 1, 2)
+
+    def _block(self, x: torch.Tensor, i: int, styles: Styles, rows: Rows) -> torch.Tensor:
         """``rows`` of block i's output from the whole of its input ``x``."""
         last = 2 * x.shape[1]
-        w1, w2 = ws[3 * i + 1], ws[3 * i + 2]
         # Each of the two 3x3 convolutions reads one more row above and below.
         rows1, rows0 = _grown(rows, 1, last), _grown(rows, 2, last)
         top, bottom = rows0[0] // 2, (rows0[1] + 1) // 2
-        style = self._style(w1, f"blocks.{i}.up")[:, None, None, :]
-        x = inverse_haar(x[:, top:bottom] * (style * 0.5))[:, rows0[0] - 2 * top : rows0[1] - 2 * top]
-        x = self._convolution(x, f"blocks.{i}.1", w1, rows1, last)
-        return self._convolution(x, f"blocks.{i}.2", w2, rows, last)
+        x = self._up(x[:, top:bottom], i, self._style(styles, f"blocks.{i}.up", 3 * i + 1))
+        x = self._rows(x[:, rows0[0] - 2 * top : rows0[1] - 2 * top], i, 1, styles, rows1, last)
+        return self._rows(x, i, 2, styles, rows, last)
 
-    def _convolution(self, x: torch.Tensor, layer: str, w: torch.Tensor, rows: Rows, last: int) -> torch.Tensor:
+    def _rows(self, x: torch.Tensor, i: int, number: int, styles: Styles, rows: Rows, last: int) -> torch.Tensor:
         """``rows`` of a styled convolution; ``x`` holds these and the row on either side, where there is one."""
+        layer = f"blocks.{i}.{number}"
         above, below = rows[0] == 0, rows[1] == last
         if above != below:
             x = pad(x, (0, 0, 0, 0, int(above), int(below)))
+        style = self._style(styles, layer, 3 * i + number)
+        noise = self._w[f"{layer}.noise"][rows[0] : rows[1]]
+        return self._convolution(x, layer, style, noise, (int(above and below), 1))
+
+    def _up(self, x: torch.Tensor, i: int, style: torch.Tensor) -> torch.Tensor:
+        return inverse_haar(x * (style * 0.5)[:, None, None, :])
+
+    def _convolution(
+        self, x: torch.Tensor, layer: str, style: torch.Tensor, noise: torch.Tensor, padding: int | tuple[int, int]
+    ) -> torch.Tensor:
+        """A styled convolution of ``[B, rows, columns, C]``, padded with that many zeros on each side."""
         depthwise = self._w[f"{layer}.depthwise"]
-        padding = (int(above and below), 1)
-        x = conv2d(x.permute(0, 3, 1, 2), depthwise, padding=padding, groups=len(depthwise))
-        out = self._pointwise(x.permute(0, 2, 3, 1), layer, w)
-        out = self._activate(out, layer, self._w[f"{layer}.noise"][rows[0] : rows[1]])
-        return out.view(len(x), rows[1] - rows[0], x.shape[3], -1)
-
-    def _pointwise(self, x: torch.Tensor, layer: str, w: torch.Tensor) -> torch.Tensor:
-        """Modulated 1x1 convolution, ``[B, rows x columns, C]``.
-
-        A depthwise convolution commutes with the modulation of its input, so that the modulation of the layer
-        can be had in the small matrix of its 1x1.
-        """
-        matrix = self._w[f"{layer}.pointwise"] * self._style(w, layer)[:, None, :]
-        return torch.matmul(x.flatten(1, 2), matrix.mT)
+        x = conv2d(x.permute(0, 3, 1, 2), depthwise, padding=padding, groups=len(depthwise)).permute(0, 2, 3, 1)
+        # A depthwise convolution commutes with the modulation of its input.
+        factors = style[:, None, None, :]
+        x = x * factors if torch.is_grad_enabled() else x.mul_(factors)
+        return self._activate(linear(x, self._w[f"{layer}.pointwise"]), layer, noise)
 
     def _activate(self, x: torch.Tensor, layer: str, noise: torch.Tensor) -> torch.Tensor:
-        """``x`` ``[B, rows x columns, C]`` is overwritten."""
-        return leaky_relu_(x.add_(noise.reshape(-1, 1)).add_(self._w[f"{layer}.bias"]), 0.2)
+        """``x`` is overwritten; ``noise`` ``[rows, columns]`` or ``[T, 1, rows, columns]`` is that of its cells."""
+        noise = noise.unsqueeze(-1) if noise.dim() == 2 else noise.permute(0, 2, 3, 1)
+        return leaky_relu_(x.add_(noise).add_(self._w[f"{layer}.bias"]), 0.2)
 
-    def _to_rgb(self, x: torch.Tensor, ws: Sequence[torch.Tensor]) -> torch.Tensor:
-        out = self._pointwise(x, "to_rgb", ws[3 * self._depth]).add_(self._w["to_rgb.bias"])
-        return out.view(*x.shape[:3], -1)
+    def _to_rgb(self, x: torch.Tensor, styles: Styles) -> torch.Tensor:
+        style = self._style(styles, "to_rgb", 3 * self._depth)[:, None, None, :]
+        return linear(x * style, self._w["to_rgb.pointwise"], self._w["to_rgb.bias"])
 
     def _picture(self, x: torch.Tensor) -> torch.Tensor:
         return inverse_haar(x * 0.5).permute(0, 3, 1, 2)

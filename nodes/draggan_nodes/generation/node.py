@@ -12,7 +12,8 @@ from pydantic import Field
 from draggan_nodes.generation.adam import Moments, adam, no_moments
 from draggan_nodes.generation.latents import moved, prior_gradient, to_tensor, to_w_plus
 from draggan_nodes.generation.protocol import GeneratorNetwork
-from draggan_nodes.generation.regions import Regions, cut, regions_for, with_more
+from draggan_nodes.generation.regions import Regions, box, regions_for, windows, with_more
+from draggan_nodes.generation.styles import Styles
 from draggan_runtime import models
 from draggan_runtime.errors import DragganError, UserError
 from draggan_runtime.messages import (
@@ -47,10 +48,10 @@ class GeneratorParams(NodeParams):
 
 @dataclass
 class Pass:
-    """A forward pass whose graph is kept: its leaf, the whole maps ``[C, rows, columns]``, the boxes sent."""
+    """A forward pass whose graph is kept: its leaf; by level the values of the boxes sent, and these boxes."""
 
     offset: torch.Tensor
-    maps: dict[str, torch.Tensor]
+    values: dict[str, list[torch.Tensor]]
     boxes: dict[str, Boxes]
 
 
@@ -58,7 +59,8 @@ class Pass:
 class DragState:
     """A session's latent: ``start`` ``[num_ws, w_dim]``, and ``offset`` ``[1 or slots, w_dim]`` on its slots.
 
-    ``reference``: this step's features are those of the drag's start. ``forward`` is recomputed if missing.
+    ``reference``: this step's features are those of the drag's start. ``forward``, and the ``kept`` styles of what
+    does not move, are computed again if missing.
     """
 
     step: int = 0
@@ -69,6 +71,7 @@ class DragState:
     regions: Regions = field(default_factory=dict)
     reference: bool = False
     forward: Pass | None = None
+    kept: Styles | None = None
 
     @property
     def w_plus(self) -> torch.Tensor:
@@ -153,6 +156,7 @@ class Generator(Node):
         free = self.params.space == "w_plus" or (self.params.space == "auto" and _masked(turn))
         state.offset = torch.zeros_like(state.start[: state.slots if free else 1])
         state.moments = no_moments(state.offset)
+        state.kept = None
         state.reference = True
         # Handles of an earlier drag may still be latched; a drag begins at the user's.
         self._look(turn, {})
@@ -189,11 +193,7 @@ class Generator(Node):
         if request.level not in self.network.levels:
             raise UserError(f"boxes of level '{request.level}' wanted, which the model does not have")
         state.regions = with_more(state.regions, request)
-        kept = state.forward
-        if kept is not None and request.level in kept.maps:
-            kept.boxes = self._cut(kept.maps, state.regions)
-        else:
-            state.forward = None
+        state.forward = None
         self._emit_features(turn)
 
     def _look(self, turn: Turn, tracked: Mapping[int, XY]) -> None:
@@ -209,13 +209,24 @@ class Generator(Node):
             start = state.w_plus if state.start is None or state.offset is None else state.start
             offset = torch.zeros_like(start[:1]) if state.offset is None else state.offset
             leaf = offset.detach().requires_grad_()
-            whole = self.network.features(moved(start, leaf, state.slots)[None], state.regions, slots=state.slots)
-            maps = {name: values[0] for name, values in whole.items()}
-            state.forward = Pass(leaf, maps, self._cut(maps, state.regions))
+            if state.kept is None:
+                state.kept = Styles(start[None], state.slots)
+            styles = Styles(moved(start, leaf, state.slots)[None], state.slots, state.kept)
+            size, levels = self.network.size, self.network.levels
+            wanted = windows(state.regions, levels, size)
+            values = {
+                name: of[0]
+                for name, of in self.network.boxes(styles, {name: [of] for name, of in wanted.items()}).items()
+            }
+            boxes = {
+                name: tuple(
+                    box(part, window, levels[name].stride, size)
+                    for part, window in zip(values[name], wanted[name], strict=True)
+                )
+                for name in wanted
+            }
+            state.forward = Pass(leaf, values, boxes)
         return state.forward
-
-    def _cut(self, maps: Mapping[str, torch.Tensor], regions: Regions) -> dict[str, Boxes]:
-        return cut({name: values.detach() for name, values in maps.items()}, regions, self.network.levels)
 
     def _emit_latent(self, turn: Turn) -> None:
         state: DragState = turn.state
@@ -266,18 +277,16 @@ def _numpy(tensor: torch.Tensor | None) -> Any:
 
 def _pull(forward: Pass, gradient: FeatureGradient) -> torch.Tensor:
     """The gradient with respect to the offset, from that with respect to the boxes. Frees the graph."""
-    outputs, slopes = [], []
-    for name, parts in gradient.levels.items():
-        slope = torch.zeros_like(forward.maps[name])
-        for box, part in zip(forward.boxes[name], parts, strict=True):
-            if part is not None:
-                (x, y), (h, w) = box.origin, box.values.shape[-2:]
-                slope[:, y : y + h, x : x + w] += to_tensor(part, slope)
-        outputs.append(forward.maps[name])
-        slopes.append(slope)
-    if not outputs:
+    pairs = [
+        (values, to_tensor(part, values))
+        for name, parts in gradient.levels.items()
+        for values, part in zip(forward.values[name], parts, strict=True)
+        if part is not None
+    ]
+    if not pairs:
         return torch.zeros_like(forward.offset)
-    return torch.autograd.grad(outputs, forward.offset, slopes)[0]
+    values, slopes = zip(*pairs, strict=True)
+    return torch.autograd.grad(values, forward.offset, slopes)[0]
 
 
 def _check_layout(boxes: Mapping[str, Boxes], gradient: FeatureGradient) -> None:

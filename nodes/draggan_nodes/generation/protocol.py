@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Protocol, Self
+from typing import NamedTuple, Protocol, Self
 
 import torch
+
+from draggan_nodes.generation.styles import Styles
 
 
 @dataclass(frozen=True)
@@ -19,6 +21,15 @@ class Level:
     stride: float
     channels: int
     slots: int
+
+
+class Window(NamedTuple):
+    """Cells of a map: rows ``top .. bottom - 1``, columns ``left .. right - 1``."""
+
+    top: int
+    bottom: int
+    left: int
+    right: int
 
 
 class GeneratorNetwork(Protocol):
@@ -76,6 +87,15 @@ class GeneratorNetwork(Protocol):
 
     def mapping(self, z: torch.Tensor, truncation_psi: float = 1.0) -> torch.Tensor:
         """w_plus ``[B, num_ws, w_dim]`` of z ``[B, z_dim]``: each slot is ``w_mean + psi * (w - w_mean)``."""
+
+    def boxes(
+        self, styles: Styles, windows: Mapping[str, Sequence[Sequence[Window]]]
+    ) -> dict[str, list[list[torch.Tensor]]]:
+        """Windows of feature maps ``[C, rows, columns]``: by level, those wanted of each latent, differentiable in it.
+
+        Equal, up to rounding, to what :meth:`features` gives there, but computes little more than the cells that
+        these depend on; the whole map where that is cheaper. Raises KeyError for a level it does not have.
+        """
 
     def features(
         self, w_plus: torch.Tensor, levels: Iterable[str], *, slots: int | None = None

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import replace
 
 import torch
 
-from draggan_nodes.generation.protocol import Level
-from draggan_runtime.boxes import Region, around, covering, crop, whole
-from draggan_runtime.messages import XY, Boxes, NeedBoxes
+from draggan_nodes.generation.protocol import Level, Window
+from draggan_runtime.boxes import Region, around
+from draggan_runtime.messages import XY, Box, NeedBoxes
 from draggan_runtime.node import Need
 
 #: By level, the px regions that are sent; None is the whole map.
@@ -33,19 +33,45 @@ def with_more(regions: Regions, request: NeedBoxes) -> Regions:
     return {**regions, request.level: (*regions.get(request.level, ()), *request.regions)}
 
 
-def cut(maps: Mapping[str, torch.Tensor], regions: Regions, levels: Mapping[str, Level]) -> dict[str, Boxes]:
-    """The boxes of whole maps ``[C, rows, columns]``; a region that an earlier box covers gets none.
+def windows(regions: Regions, levels: Mapping[str, Level], size: tuple[int, int]) -> dict[str, list[Window]]:
+    """By level, the cells of its map that bilinear reads within each region touch; ``size`` (W, H) px of the output.
+
+    A region that an earlier window holds gets none. Regions of the same size get windows of the same size.
+    """
+    out: dict[str, list[Window]] = {}
+    for name, wanted in regions.items():
+        columns, rows = (round(length / levels[name].stride) for length in size)
+        found: list[Window] = []
+        for region in wanted:
+            if region is None:
+                found.append(Window(0, rows, 0, columns))
+                continue
+            (top, bottom), (left, right) = (
+                _cells(region[axis], region[axis + 2], levels[name].stride, count)
+                for axis, count in ((1, rows), (0, columns))
+            )
+            if not any(w.top <= top and bottom <= w.bottom and w.left <= left and right <= w.right for w in found):
+                found.append(Window(top, bottom, left, right))
+        out[name] = found
+    return out
+
+
+def _cells(low: float, high: float, stride: float, count: int) -> tuple[int, int]:
+    """First cell and end, for reads from ``low`` to ``high`` px on a line of ``count`` cells.
+
+    As many cells wherever the reads begin within a cell, and at the border too, where fewer would do.
+    """
+    length = min(math.ceil((high - low) / stride - 1e-6) + 2, count)
+    first = math.floor((low + 0.5) / stride - 0.5)
+    start = min(max(first, 0), count - length)
+    return start, start + length
+
+
+def box(values: torch.Tensor, window: Window, stride: float, size: tuple[int, int]) -> Box:
+    """The box that a window's ``values`` ``[C, h, w]`` are; ``size`` (W, H) px of the output.
 
     Values are contiguous, as they are after a journey between processes: sums over them, whose rounding depends
     on the order in memory, then agree in every layout.
     """
-    out: dict[str, Boxes] = {}
-    for name, wanted in regions.items():
-        boxes: Boxes = ()
-        for region in wanted:
-            if region is None:
-                boxes = (*boxes, whole(maps[name], levels[name].stride))
-            elif covering(boxes, region) is None:
-                boxes = (*boxes, crop(maps[name], region, levels[name].stride))
-        out[name] = tuple(replace(box, values=box.values.contiguous()) for box in boxes)  # type: ignore[union-attr]
-    return out
+    map_size = round(size[0] / stride), round(size[1] / stride)
+    return Box(values.detach().contiguous(), (window.left, window.top), stride, map_size)

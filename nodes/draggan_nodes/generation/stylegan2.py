@@ -10,18 +10,21 @@ Computes in float32 without clamping (checkpoints trained in half precision clam
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from functools import partial
 from typing import Self
 
 import torch
 from torch import nn
 from torch.nn.functional import one_hot
 
-from draggan_nodes.generation.latents import slots_of
-from draggan_nodes.generation.protocol import Level, known
+from draggan_nodes.generation.compute import RGB, boxes, outputs
+from draggan_nodes.generation.plan import Step, whole_steps
+from draggan_nodes.generation.protocol import Level, Window, known
 from draggan_nodes.generation.stylegan2_block import Block, under
-from draggan_nodes.generation.stylegan2_layers import Window, upsample
+from draggan_nodes.generation.stylegan2_layers import upsample
 from draggan_nodes.generation.stylegan2_mapping import MappingNetwork
 from draggan_nodes.generation.stylegan2_state import Architecture
+from draggan_nodes.generation.styles import Styles
 from draggan_nodes.generation.w_statistics import w_statistics
 from draggan_runtime.errors import UserError
 
@@ -141,36 +144,30 @@ class StyleGAN2(nn.Module):
         w = self.w_avg + truncation_psi * (self.map_w(z, c) - self.w_avg)
         return w[:, None].expand(-1, self.num_ws, -1).contiguous()
 
+    def boxes(
+        self, styles: Styles, windows: Mapping[str, Sequence[Sequence[Window]]]
+    ) -> dict[str, list[list[torch.Tensor]]]:
+        known(windows, self)
+        constant = self._constant(styles.w_plus)
+        return boxes(windows, constant, partial(self._layer, styles), lambda: self._maps(styles, {RGB})[RGB])
+
     def features(
         self, w_plus: torch.Tensor, levels: Iterable[str], *, slots: int | None = None
     ) -> dict[str, torch.Tensor]:
-        wanted = known(levels, self)
-        ws = slots_of(w_plus, slots)
-        maps: dict[str, torch.Tensor] = {}
-        x, rgb = self._constant(w_plus), None
-        for i, block in enumerate(self._blocks):
-            x = block(x, _of_block(i, ws))
-            if str(block.side) in wanted:
-                maps[str(block.side)] = x
-            if maps.keys() == wanted:
-                return maps
-            if "rgb" in wanted:
-                rgb = _added(rgb, block.to_rgb(x, ws[2 * i + 1]))
-        assert rgb is not None
-        maps["rgb"] = rgb
-        return maps
+        return self._maps(Styles(w_plus, slots), known(levels, self))
 
     @torch.no_grad()
     def image(self, w_plus: torch.Tensor) -> torch.Tensor:
-        ws = w_plus.unbind(1)
         x, rgb = self._constant(w_plus), None
         for i, block in enumerate(self._blocks):
             last = block.side == self.side
+            slots = range(2 * i + 1 - len(block.layers), 2 * i + 1)
+            modulations = [layer.modulation(w_plus[:, slot]) for layer, slot in zip(block.layers, slots, strict=True)]
             xs, rgbs = [], []
             for window in _stripes(block.side):
                 top, bottom, _, _ = block.reads(window)
-                stripe = block(x[:, :, top:bottom], _of_block(i, ws), window)
-                rgbs.append(block.to_rgb(stripe, ws[2 * i + 1]))
+                stripe = block.window(x[:, :, top:bottom], modulations, window)
+                rgbs.append(block.to_rgb(stripe, w_plus[:, 2 * i + 1]))
                 if not last:
                     xs.append(stripe)
             x = x if last else torch.cat(xs, 2)
@@ -178,9 +175,32 @@ class StyleGAN2(nn.Module):
         assert rgb is not None
         return rgb
 
+    def _maps(self, styles: Styles, levels: set[str]) -> dict[str, torch.Tensor]:
+        """Whole maps; computes the layers that these need."""
+        maps: dict[str, torch.Tensor] = {}
+        rgb = None
+        constant = self._constant(styles.w_plus)
+        steps = whole_steps(2 * len(self.blocks) - 1, constant)
+        for i, x in enumerate(outputs(steps, constant, partial(self._layer, styles))):
+            if i % 2:
+                continue
+            if (level := str(x.shape[-2])) in levels:
+                maps[level] = x
+            if maps.keys() == levels:
+                return maps
+            if RGB in levels:
+                rgb = _added(rgb, self._blocks[i // 2].to_rgb(x, styles.w(i + 1)))
+        assert rgb is not None
+        return {**maps, RGB: rgb}
+
+    def _layer(self, styles: Styles, i: int, x: torch.Tensor, step: Step) -> torch.Tensor:
+        layer = self._blocks[(i + 1) // 2].layers[0 if i % 2 else -1]
+        out: torch.Tensor = layer(x, styles.of(i, i, layer.modulation), step)
+        return out
+
     @property
-    def _blocks(self) -> Iterable[Block]:
-        return (block for block in self.blocks if isinstance(block, Block))
+    def _blocks(self) -> list[Block]:
+        return [block for block in self.blocks if isinstance(block, Block)]
 
     def _constant(self, w_plus: torch.Tensor) -> torch.Tensor:
         return self.const.expand(len(w_plus), -1, -1, -1)
@@ -202,10 +222,6 @@ class StyleGAN2(nn.Module):
         network = cls(state, name=name, sha256=sha256, label=label)
         network.w_avg, network._whitening = w_statistics(network._any_w, architecture.z_dim)
         return network
-
-
-def _of_block(i: int, ws: Sequence[torch.Tensor]) -> Sequence[torch.Tensor]:
-    return ws[max(2 * i - 1, 0) : 2 * i + 1]
 
 
 def _added(rgb: torch.Tensor | None, more: torch.Tensor) -> torch.Tensor:

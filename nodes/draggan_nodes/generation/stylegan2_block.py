@@ -7,7 +7,8 @@ from collections.abc import Mapping, Sequence
 import torch
 from torch import nn
 
-from draggan_nodes.generation.stylegan2_layers import StyledConvolution, ToRGB, Window
+from draggan_nodes.generation.protocol import Window
+from draggan_nodes.generation.stylegan2_layers import Modulation, StyledConvolution, ToRGB
 
 
 class Block(nn.Module):
@@ -23,6 +24,11 @@ class Block(nn.Module):
         self.to_rgb = ToRGB(under("torgb", state))
 
     @property
+    def layers(self) -> Sequence[StyledConvolution]:
+        """The convolutions, in order."""
+        return (self.conv1,) if self.conv0 is None else (self.conv0, self.conv1)
+
+    @property
     def side(self) -> int:
         return self.conv1.side
 
@@ -31,15 +37,14 @@ class Block(nn.Module):
         middle = self.conv1.reads(window)
         return middle if self.conv0 is None else self.conv0.reads(middle)
 
-    def forward(self, x: torch.Tensor, ws: Sequence[torch.Tensor], window: Window | None = None) -> torch.Tensor:
-        """``window`` of the output ``[B, C, rows, columns]`` (None: all), from x, the cells that it reads.
+    def window(self, x: torch.Tensor, modulations: Sequence[Modulation], window: Window) -> torch.Tensor:
+        """``window`` of the output ``[B, C, rows, columns]``, from x, the cells that it reads.
 
-        ``ws``: a w ``[B, w_dim]`` for each of the convolutions.
+        ``modulations`` of each of the convolutions.
         """
         if self.conv0 is not None:
-            x = self.conv0(x, ws[0], None if window is None else self.conv1.reads(window))
-        out: torch.Tensor = self.conv1(x, ws[-1], window)
-        return out
+            x = self.conv0.window(x, modulations[0], self.conv1.reads(window))
+        return self.conv1.window(x, modulations[-1], window)
 
 
 def under(prefix: str, state: Mapping[str, torch.Tensor], but: str = "") -> dict[str, torch.Tensor]:

@@ -1,4 +1,4 @@
-"""Layers of StyleGAN2's synthesis network, each of which computes any window of its output.
+"""Layers of StyleGAN2's synthesis network, each of which computes any cells of its output.
 
 Karras et al. 2020, "Analyzing and Improving the Image Quality of StyleGAN", section 2.2: the style modulates the
 weights, ``w' = s w`` (equation 1), and demodulation, ``w'' = w' / sqrt(sum w'^2 + eps)`` (equations 2 and 3), gives
@@ -15,22 +15,16 @@ Maps are ``[B, C, rows, columns]`` with the channels last in memory, in which th
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import NamedTuple
 
 import torch
 from torch import nn
 from torch.nn.functional import conv2d, conv_transpose2d, leaky_relu_, linear, pad
 
+from draggan_nodes.generation.plan import Step
+from draggan_nodes.generation.protocol import Window
 from draggan_nodes.generation.stylegan2_state import FILTER
 
-
-class Window(NamedTuple):
-    """Cells of a map: rows ``top .. bottom - 1``, columns ``left .. right - 1``."""
-
-    top: int
-    bottom: int
-    left: int
-    right: int
+Modulation = tuple[torch.Tensor, torch.Tensor]
 
 
 class StyledConvolution(nn.Module):
@@ -72,19 +66,22 @@ class StyledConvolution(nn.Module):
         last = self.side // 2 if self.up else self.side
         return Window(max(top - 1, 0), min(bottom + 1, last), max(left - 1, 0), min(right + 1, last))
 
-    def forward(self, x: torch.Tensor, w: torch.Tensor, window: Window | None = None) -> torch.Tensor:
-        """``window`` of the output (None: all), from x, the cells that it reads, and w ``[B, w_dim]``."""
-        style, demodulation = self.modulation(w)
-        x = x * style[:, :, None, None]
-        if window is None or window == (0, self.side, 0, self.side):
-            return self.activate(self.convolve(x, 1), demodulation, self.noise)
+    def forward(self, x: torch.Tensor, modulation: Modulation, step: Step) -> torch.Tensor:
+        """What ``step`` computes of the output, from what the step before it gave."""
+        style, demodulation = (step.of_latents(factors) for factors in modulation)
+        x = self.convolve(step.take(x) * style[:, :, None, None], int(step.tiles.whole))
+        return self.activate(x, demodulation, step.cells(self.noise))
+
+    def window(self, x: torch.Tensor, modulation: Modulation, window: Window) -> torch.Tensor:
+        """``window`` of the output, from x, the cells that it reads."""
+        style, demodulation = modulation
         top, bottom, left, right = window
-        x = self.convolve(self._padded(x, window), 0)
+        x = self.convolve(self._padded(x * style[:, :, None, None], window), 0)
         if self.up:
             x = x[:, :, top % 2 : top % 2 + bottom - top, left % 2 : left % 2 + right - left]
         return self.activate(x, demodulation, self.noise[top:bottom, left:right])
 
-    def modulation(self, w: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    def modulation(self, w: torch.Tensor) -> Modulation:
         """Factors of the input's channels ``[B, C_in]``, and of the output's ``[B, C_out]``.
 
         ``sum w'^2`` over inputs and taps is a product of s^2 with a constant matrix.
@@ -104,7 +101,7 @@ class StyledConvolution(nn.Module):
         return conv2d(x, self.taps, padding=padding, groups=len(self.taps))
 
     def activate(self, x: torch.Tensor, demodulation: torch.Tensor, noise: torch.Tensor) -> torch.Tensor:
-        """``noise`` ``[rows, columns]`` is that of the cells in ``x``."""
+        """``noise`` ``[rows, columns]`` or ``[T, 1, rows, columns]`` is that of the cells in ``x``."""
         x = torch.addcmul(self.bias[:, None, None], x, demodulation[:, :, None, None])
         return leaky_relu_(x.add_(noise), 0.2)
 

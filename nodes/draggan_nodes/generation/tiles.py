@@ -1,0 +1,115 @@
+"""Equal rectangles that cover the wanted cells of a map, chosen by what convolving them costs."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+Cells = np.ndarray[Any, np.dtype[np.bool_]]
+
+# What a convolution costs, in cells of a large map. Measured on 512 channels, CPU: a map of 64 x 64 cells takes 12 us
+# a cell, one of 8 x 8 takes 20 us a cell, sixty of 8 x 8 take 13 us a cell.
+_CALL = 32
+_TILE = 8
+#: Tiles are worth their bookkeeping where they cost less than this part of the whole map.
+_WORTH = 0.8
+_SQUARES = (8, 12, 16, 24, 32)
+
+
+@dataclass(frozen=True)
+class Tiles:
+    """Rectangles of ``rows`` x ``columns`` cells, all inside maps of ``size`` (rows, columns).
+
+    ``corners``: of each, the latent in the batch whose map it is of, its first row and its first column.
+    """
+
+    size: tuple[int, int]
+    rows: int
+    columns: int
+    corners: tuple[tuple[int, int, int], ...]
+
+    @property
+    def whole(self) -> bool:
+        """True if the tiles are the maps."""
+        return (self.rows, self.columns) == self.size
+
+    @property
+    def cost(self) -> int:
+        """In cells of a large map."""
+        return len(self.corners) * (self.rows * self.columns + _TILE) + _CALL
+
+
+def whole_maps(size: tuple[int, int], count: int) -> Tiles:
+    """All cells of ``count`` maps of ``size`` (rows, columns)."""
+    return Tiles(size, *size, tuple((i, 0, 0) for i in range(count)))
+
+
+def cover(wanted: Cells, shape: tuple[int, int], grid: int = 1) -> Tiles:
+    """Tiles that hold every cell wanted, cheap ones; whole maps where tiles are not cheaper.
+
+    ``wanted`` ``[B, rows, columns]``; ``shape`` (rows, columns): a tile's, if each part that is wanted gets one of
+    its own. Corners and sizes are multiples of ``grid``, as the map's size is.
+    """
+    count, height, width = wanted.shape
+    best = whole_maps((height, width), count)
+    bound = best.cost * _WORTH
+    if wanted.sum() > bound:
+        return best
+    coarse: Cells = np.asarray(wanted.reshape(count, height // grid, grid, width // grid, grid).any((2, 4)))
+    for rows, columns in _shapes(coarse, shape, grid):
+        cost = rows * columns * grid**2 + _TILE
+        corners = _corners(coarse, rows, columns, int((bound - _CALL) // cost))
+        if corners is not None:
+            scaled = tuple((i, top * grid, left * grid) for i, top, left in corners)
+            best = Tiles((height, width), rows * grid, columns * grid, scaled)
+            bound = best.cost
+    return best
+
+
+def _shapes(wanted: Cells, shape: tuple[int, int], grid: int) -> list[tuple[int, int]]:
+    """Shapes to try, the most likely first."""
+    own = -(-shape[0] // grid), -(-shape[1] // grid)
+    squares = [(n // grid, n // grid) for n in _SQUARES]
+    height, width = wanted.shape[1:]
+    inside = ((min(r, height), min(c, width)) for r, c in [_extent(wanted), own, *squares])
+    return [shape for shape in dict.fromkeys(inside) if shape != (height, width)]
+
+
+def _extent(wanted: Cells) -> tuple[int, int]:
+    """The smallest (rows, columns) that hold everything wanted of any one map."""
+    return max(_length(m.any(1)) for m in wanted), max(_length(m.any(0)) for m in wanted)
+
+
+def _length(line: Cells) -> int:
+    where = np.flatnonzero(line)
+    return int(where[-1] - where[0]) + 1 if len(where) else 1
+
+
+def _corners(wanted: Cells, rows: int, columns: int, most: int) -> list[tuple[int, int, int]] | None:
+    """Where tiles must lie to hold every cell wanted; None if it takes more than ``most``."""
+    corners: list[tuple[int, int, int]] = []
+    for index, cells in enumerate(wanted):
+        for corner in _bands(cells, rows, columns):
+            corners.append((index, *corner))
+            if len(corners) > most:
+                return None
+    return corners
+
+
+def _bands(cells: Cells, rows: int, columns: int) -> Iterator[tuple[int, int]]:
+    """Tiles in bands from the first row that is not yet held, in each from the first such column."""
+    height, width = cells.shape
+    lines: Cells = np.asarray(cells.any(1))
+    row = 0
+    while len(below := np.flatnonzero(lines[row:])):
+        top = row + int(below[0])
+        row = top + rows
+        band: Cells = np.asarray(cells[top:row].any(0))
+        column = 0
+        while len(right := np.flatnonzero(band[column:])):
+            left = column + int(right[0])
+            column = left + columns
+            yield min(top, height - rows), min(left, width - columns)
