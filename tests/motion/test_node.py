@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 import torch
 from draggan_nodes.generation.catalogue import FFHQ
+from draggan_nodes.motion import node
 from draggan_nodes.motion.node import MotionSupervision
 from draggan_nodes.motion.supervision import disc, fixed_cells, steps_toward, supervise
 
@@ -142,6 +143,22 @@ def test_the_mask_holds_the_rest_to_the_reference() -> None:
     assert answer.loss - expected(1, POINTS) == pytest.approx(2.5 * by_hand, rel=1e-5)
     session.gradient(2, mask=LEFT_HALF, reference=True)
     assert session.gradient(3, mask=LEFT_HALF).loss == expected(3, POINTS, (feature_map(2), fixed, 2.5))
+
+
+def test_a_mask_is_averaged_onto_the_map_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    seen = []
+
+    def counted(movable: torch.Tensor, map_size: tuple[int, int]) -> torch.Tensor:
+        seen.append(map_size)
+        return fixed_cells(movable, map_size)
+
+    monkeypatch.setattr(node, "fixed_cells", counted)
+    session, other = Session(), LEFT_HALF.copy()
+    for step in range(3):
+        session.gradient(step, mask=LEFT_HALF)
+    assert seen == [(64, 64)]
+    assert session.gradient(3, mask=other).loss == session.gradient(3, mask=LEFT_HALF).loss
+    assert len(seen) == 3
 
 
 def test_a_mask_painted_mid_drag_holds_what_was_there_then() -> None:

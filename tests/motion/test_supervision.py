@@ -7,8 +7,10 @@ from collections.abc import Callable
 import numpy as np
 import pytest
 import torch
-from draggan_nodes.motion.supervision import disc, fixed_cells, regions_read, steps_toward, supervise
-from hypothesis import given
+from box_helpers import anywhere, boxes_for, random_map
+from box_helpers import value as value_of_map
+from draggan_nodes.motion.supervision import disc, fixed_cells, mask_term, regions_read, steps_toward, supervise
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from draggan_runtime.boxes import crop, whole
@@ -203,3 +205,57 @@ def test_fixed_cells_are_the_share_of_each_cell_s_area(side: int, cells: int) ->
     expected = parts.reshape(cells, side, cells, side).mean(axis=(1, 3))
     found = fixed_cells(torch.from_numpy(movable), (cells, cells))
     np.testing.assert_allclose(found.numpy(), expected, atol=1e-6)
+
+
+@given(st.data(), anywhere(1, 4))
+@settings(max_examples=25, deadline=None)
+def test_many_boxes_give_what_autograd_gives_on_the_whole_map(data: st.DataObject, positions: np.ndarray) -> None:
+    """Equation 1 written down once more, point by point; points may lie in one place, boxes overlap."""
+    cells = random_map(3).requires_grad_()
+    offsets, targets = disc(2) * 2.0, np.array([[50.0, 70.0]])
+    steps = steps_toward(positions, targets, 2.0, 2.0)
+    terms = [cells.sum() * 0]
+    for p, d in zip(positions, steps, strict=True):
+        pairs = [(value_of_map(cells.detach(), *(p + o)), value_of_map(cells, *(p + d + o))) for o in offsets]
+        terms.append(torch.stack([(a - b).abs().mean() for a, b in pairs]).mean() * bool(d.any()))
+    expected = torch.stack(terms).sum()
+    (slope,) = torch.autograd.grad(expected, cells)
+
+    boxes = data.draw(boxes_for(cells.detach(), positions, 6.0))
+    loss, gradients = supervise(boxes, positions, steps, offsets)
+    assert loss == pytest.approx(expected.item(), abs=1e-12)
+    summed = torch.zeros_like(slope)
+    for box, gradient in zip(boxes, gradients, strict=True):
+        if gradient is not None:
+            x, y = box.origin
+            summed[:, y : y + gradient.shape[1], x : x + gradient.shape[2]] += gradient
+    torch.testing.assert_close(summed, slope, rtol=0, atol=1e-12)
+
+
+def test_68_points_are_the_sum_of_each() -> None:
+    values, random = feature_map(4), np.random.RandomState(4)
+    positions, targets = random.uniform(0, 191, (2, 68, 2))
+    steps = steps_toward(positions, targets, 2.0, 2.0)
+    boxes = tuple(crop(values, region, STRIDE) for region in regions_read(positions, steps, OFFSETS))
+    loss, _ = supervise(boxes, positions, steps, OFFSETS)
+    loss_whole, (gradient_whole,) = supervise((whole(values, STRIDE),), positions, steps, OFFSETS)
+    alone = [
+        supervise((whole(values, STRIDE),), p[None], d[None], OFFSETS) for p, d in zip(positions, steps, strict=True)
+    ]
+    assert loss == pytest.approx(sum(one[0] for one in alone), rel=1e-12)
+    assert loss_whole == pytest.approx(loss, rel=1e-12)
+    summed = torch.stack([one[1][0] for one in alone if one[1][0] is not None]).sum(dim=0)
+    torch.testing.assert_close(gradient_whole, summed, rtol=0, atol=1e-13)
+
+
+@pytest.mark.parametrize("channels", [5, 130])
+def test_the_mask_term_is_what_autograd_says(channels: int) -> None:
+    values, reference = feature_map(5, channels).requires_grad_(), feature_map(6, channels)
+    reference[:, :3] = values.detach()[:, :3]  # Nothing has changed here, so nothing pulls.
+    fixed = torch.from_numpy(np.random.RandomState(7).rand(SIDE, SIDE))
+    expected = 2.5 * ((values - reference) * fixed).abs().mean()
+    (slope,) = torch.autograd.grad(expected, values)
+    loss, gradient = mask_term(values.detach(), reference, fixed, 2.5)
+    assert loss.item() == pytest.approx(expected.item(), rel=1e-13)
+    torch.testing.assert_close(gradient, slope, rtol=1e-14, atol=0)
+    assert not gradient[:, :3].any()

@@ -5,9 +5,12 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
+from box_helpers import anywhere, boxes_for, random_map, value
 from draggan_nodes.generation.catalogue import FFHQ
-from draggan_nodes.tracking.level import Level
+from draggan_nodes.tracking.level import Level, NotCoveredError
 from draggan_nodes.tracking.nearest import NearestTracker, square
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from draggan_runtime.boxes import around, crop, sample, whole
 from draggan_runtime.messages import Boxes, Features, Goal, Handles, PointPair
@@ -144,3 +147,51 @@ def test_square_begins_at_its_centre_and_holds_every_place() -> None:
     assert tuple(grid[0]) == (0, 0)
     assert {tuple(o) for o in grid} == {(x, y) for x in range(-2, 3) for y in range(-2, 3)}
     assert (np.diff(np.linalg.norm(grid, axis=1)) >= 0).all()
+
+
+def test_68_points_are_found_where_each_alone_is() -> None:
+    """Whatever the boxes: one for each point, the whole map, or the map of one point and boxes for the rest."""
+    waves, random = Waves(3), np.random.RandomState(3)
+    handles = [(float(x), float(y)) for x, y in random.uniform(0, 511, (68, 2))]
+    handles[1] = handles[0]
+    maps = waves.map((0, 0)), waves.map((5.3, -7.1))
+    boxes = [tuple(crop(m, around(h, 12.0), STRIDE) for h in handles) for m in maps]
+    together = track(tracker(), at(*handles), boxes)[1]
+    assert together == track(tracker(), at(*handles), [(whole(m, STRIDE),) for m in maps])[1]
+    for i, handle in enumerate(handles):
+        alone = track(tracker(), at(handle), [(whole(m, STRIDE),) for m in maps])[1]
+        assert together.positions[i] == alone.positions[0]
+        assert together.confidence[i] == pytest.approx(alone.confidence[0], abs=1e-6)
+
+
+@given(st.data(), anywhere())
+@settings(max_examples=40, deadline=None)
+def test_a_level_is_read_as_the_whole_map_would_be(data: st.DataObject, positions: np.ndarray) -> None:
+    """Values, and distances from templates, of many boxes, against one position at a time by hand."""
+    cells, templates = random_map(0), torch.randn(len(positions), 3, dtype=torch.float64)
+    boxes = data.draw(boxes_for(cells, positions, 9.0))
+    level = Level(Features(session="s", step=0, size=(112, 144), levels={"64": boxes}), "64")
+    for reach in 9.0, 3.0, 9.0:
+        places = positions[:, None] + np.array([(0, 0), (reach, -reach), (-reach, 0.7)])
+        expected = torch.stack([torch.stack([value(cells, x, y) for x, y in row]) for row in places])
+        torch.testing.assert_close(level.sample(places), expected, rtol=0, atol=1e-13)
+        distances = (expected - templates[:, None]).abs().sum(dim=2)
+        torch.testing.assert_close(level.distances(places, templates), distances, rtol=0, atol=1e-12)
+
+
+def test_many_distances_are_taken_in_parts(monkeypatch: pytest.MonkeyPatch) -> None:
+    boxes, places = (whole(random_map(0), STRIDE),), np.random.RandomState(0).uniform(0, 60, (7, 5, 2))
+    level = Level(Features(session="s", step=0, size=SIZE, levels={"64": boxes}), "64")
+    templates = torch.zeros(7, 3)
+    at_once = level.distances(places, templates)
+    monkeypatch.setattr("draggan_nodes.tracking.level.AT_ONCE", 2 * 5 * 3)
+    assert torch.equal(level.distances(places, templates), at_once)
+
+
+def test_what_no_box_holds_is_named() -> None:
+    box = crop(random_map(0), (20.0, 30.0, 60.0, 70.0), 16.0)
+    level = Level(Features(session="s", step=0, size=SIZE, levels={"64": (box,)}), "64")
+    with pytest.raises(NotCoveredError) as missing:
+        level.sample(np.array([[[30.0, 40.0], [31.0, 41.0]], [[30.0, 40.0], [80.0, 41.0]]]))
+    assert missing.value.regions == ((30.0, 40.0, 80.0, 41.0),)
+    assert level.covering((30.0, 40.0, 31.0, 41.0)) == [box]

@@ -19,7 +19,8 @@ from draggan_nodes.motion.supervision import (
     supervise,
     whole_index,
 )
-from draggan_runtime.boxes import Region, covering
+from draggan_runtime.box_set import BoxSet
+from draggan_runtime.boxes import Region
 from draggan_runtime.errors import UserError
 from draggan_runtime.messages import FeatureGradient, Features, Goal, Handles, Mask, NeedBoxes
 from draggan_runtime.node import Need, Node, NodeParams, Turn, latched, sync
@@ -41,9 +42,19 @@ class MotionParams(NodeParams):
 
 @dataclass
 class Held:
-    """What must stay of a session: ``reference`` F0 ``[C, rows, columns]``, None without a mask."""
+    """What must stay of a session: ``reference`` F0 ``[C, rows, columns]``, None without a mask.
+
+    ``cells``: the mask's array and what :func:`fixed_cells` made of it, since a mask seldom changes.
+    """
 
     reference: torch.Tensor | None = None
+    cells: tuple[Any, torch.Tensor] | None = None
+
+    def fixed(self, movable: Any, map_size: tuple[int, int]) -> torch.Tensor:
+        """1 - M ``[rows, columns]`` of ``movable`` ``[H, W]``."""
+        if self.cells is None or self.cells[0] is not movable or tuple(self.cells[1].shape) != map_size[::-1]:
+            self.cells = movable, fixed_cells(torch.as_tensor(movable), map_size)
+        return self.cells[1]
 
 
 class MotionSupervision(Node):
@@ -79,16 +90,18 @@ class MotionSupervision(Node):
         offsets = disc(params.radius) * scale
 
         mask: Mask | None = turn.get("mask")
-        movable = None if mask is None or mask.movable is None else torch.as_tensor(mask.movable)
+        movable = None if mask is None else mask.movable
         if features.reference or movable is None:
             turn.state.reference = None
+        if movable is None:
+            turn.state.cells = None
 
         regions = regions_read(positions, steps, offsets)
         whole = whole_index(boxes)
         if movable is not None and whole is None:
             missing: tuple[Region, ...] = ((0.0, 0.0, width - 1.0, height - 1.0),)
         else:
-            missing = tuple(region for region in regions if covering(boxes, region) is None)
+            missing = tuple(map(tuple, regions[BoxSet(boxes).covering(regions) < 0].tolist()))
         if missing:
             ask = NeedBoxes(session=turn.session, step=turn.step, level=params.level, regions=missing)
             turn.emit("boxes", ask)
@@ -101,7 +114,7 @@ class MotionSupervision(Node):
                 raise UserError(f"the mask is {have}, the picture {width}x{height}: paint it at that size")
             if turn.state.reference is None:
                 turn.state.reference = torch.as_tensor(boxes[whole].values).detach().clone()
-            held = turn.state.reference, fixed_cells(movable, boxes[whole].map_size), params.mask_weight
+            held = turn.state.reference, turn.state.fixed(movable, boxes[whole].map_size), params.mask_weight
         loss, gradients = supervise(boxes, positions, steps, offsets, held)
         levels: dict[str, Any] = {params.level: gradients}
         turn.emit("gradient", FeatureGradient(session=turn.session, step=turn.step, levels=levels, loss=loss))

@@ -5,19 +5,21 @@ Plain functions on feature boxes. Positions are px of the full output; a float64
 
 from __future__ import annotations
 
-from dataclasses import replace
+from functools import cache
 from typing import Any
 
 import cv2
 import numpy as np
 import torch
 
-from draggan_runtime.boxes import Region, bounds, covering, sample
-from draggan_runtime.messages import Box, Boxes
+from draggan_runtime.box_set import BoxSet, bounds
+from draggan_runtime.box_table import Table
+from draggan_runtime.messages import Boxes
 
 Array = np.ndarray[Any, np.dtype[np.float64]]
 
 
+@cache
 def disc(radius: float) -> Array:
     """Omega_1: every integer offset ``[K, 2]`` (x, y) within ``radius`` of the centre."""
     reach = int(radius)
@@ -37,17 +39,17 @@ def steps_toward(positions: Array, targets: Array, length: float, arrived: float
     return np.where(distance <= arrived, 0.0, d)
 
 
-def regions_read(positions: Array, steps: Array, offsets: Array) -> list[Region]:
-    """The region :func:`supervise` reads for each point that moves: its disc before and after the step."""
-    return [
-        bounds(np.concatenate([p + offsets, p + d + offsets])) for p, d in zip(positions, steps, strict=True) if d.any()
-    ]
+def discs(positions: Array, steps: Array, offsets: Array) -> Array:
+    """The disc around each of the M points that move, before and after the step: ``[M, 2K, 2]`` px."""
+    moving = steps.any(axis=1)
+    before = positions[moving, None]
+    after = before + steps[moving, None]
+    return np.concatenate([before + offsets, after + offsets], axis=1)
 
 
-def motion_loss(box: Box, position: Array, step: Array, offsets: Array) -> torch.Tensor:
-    """Mean over disc and channels of ``|sg F(q) - F(q + d)|`` for one point; ``sg`` stops the gradient."""
-    q = position + offsets
-    return (sample(box, q).detach() - sample(box, q + step)).abs().mean()
+def regions_read(positions: Array, steps: Array, offsets: Array) -> Array:
+    """The regions ``[M, 4]`` px that :func:`supervise` reads, one for each of the M points that move."""
+    return bounds(discs(positions, steps, offsets))
 
 
 def fixed_cells(movable: torch.Tensor, map_size: tuple[int, int]) -> torch.Tensor:
@@ -59,9 +61,18 @@ def fixed_cells(movable: torch.Tensor, map_size: tuple[int, int]) -> torch.Tenso
     return torch.from_numpy(cv2.resize(fixed, map_size, interpolation=cv2.INTER_AREA))
 
 
-def mask_loss(values: torch.Tensor, reference: torch.Tensor, fixed: torch.Tensor) -> torch.Tensor:
-    """Mean over all cells and channels of ``|(F - F0)(1 - M)|``; ``fixed`` ``[rows, columns]`` is 1 - M."""
-    return ((values - reference) * fixed).abs().mean()
+def mask_term(
+    values: torch.Tensor, reference: torch.Tensor, fixed: torch.Tensor, weight: float
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """``weight`` times the mean over all cells and channels of ``|(F - F0)(1 - M)|``, and its gradient by F.
+
+    ``values`` and ``reference`` ``[C, rows, columns]``; ``fixed`` ``[rows, columns]`` is 1 - M.
+    """
+    share = fixed * (weight / values.numel())
+    difference = values - reference
+    # In parts, since fresh memory for a second whole map costs more than the arithmetic.
+    change = torch.stack([part.abs().sum(dim=0) for part in torch.split(difference, 64)]).sum(dim=0)
+    return (change * share).sum(), difference.sign_().mul_(share)
 
 
 def whole_index(boxes: Boxes) -> int | None:
@@ -82,28 +93,38 @@ def supervise(
     nothing. ``held``: reference map ``[C, rows, columns]``, fixed cells ``[rows, columns]``, lambda; one of
     the boxes must then be the whole map. Raises ValueError if the boxes do not cover what is read.
     """
-    leaves: dict[int, torch.Tensor] = {}
-
-    def leaf(index: int | None) -> Box:
-        if index is None:
-            raise ValueError("no box covers what the loss reads")
-        box = boxes[index]
-        if index not in leaves:
-            leaves[index] = torch.as_tensor(box.values).detach().clone().requires_grad_()
-        return replace(box, values=leaves[index])
-
-    moving = steps.any(axis=1)
-    regions = regions_read(positions, steps, offsets)
-    terms = [
-        motion_loss(leaf(covering(boxes, region)), position, step, offsets)
-        for region, position, step in zip(regions, positions[moving], steps[moving], strict=True)
-    ]
+    gradients: list[torch.Tensor | None] = [None] * len(boxes)
+    losses = []
     if held is not None:
+        index = whole_index(boxes)
+        if index is None:
+            raise ValueError("no box is the whole map, which the mask term reads")
         reference, fixed, weight = held
-        values = torch.as_tensor(leaf(whole_index(boxes)).values)
-        terms.append(weight * mask_loss(values, reference.to(values), fixed.to(values)))
-    if not terms:
-        return 0.0, (None,) * len(boxes)
-    loss = torch.stack(terms).sum()
-    gradients = dict(zip(leaves, torch.autograd.grad(loss, list(leaves.values())), strict=True))
-    return float(loss.detach()), tuple(gradients.get(index) for index in range(len(boxes)))
+        values = torch.as_tensor(boxes[index].values).detach()
+        loss, gradient = mask_term(values, reference.to(values), fixed.to(values), weight)
+        losses.append(loss)
+        gradients[index] = gradient.contiguous()
+    places = discs(positions, steps, offsets)
+    if len(places):
+        losses.append(_pull(BoxSet(boxes), places, gradients))
+    return float(sum(losses)), tuple(gradients)
+
+
+@torch.no_grad()
+def _pull(boxes: BoxSet, places: Array, gradients: list[torch.Tensor | None]) -> torch.Tensor:
+    """The loss of the points that move, whose discs are ``places`` ``[M, 2K, 2]``; its gradient goes to ``gradients``.
+
+    Of ``|sg F(q) - F(q + d)|`` the slope with F(q + d) is plus or minus one.
+    """
+    which = boxes.covering(bounds(places))
+    if (which < 0).any():
+        raise ValueError("no box covers what the loss reads")
+    reads = boxes.reads(which, places)
+    table = Table(boxes, reads)
+    k = places.shape[1] // 2
+    values = table.read(reads)
+    difference = values[:, k:] - values[:, :k]
+    mean = 1 / (k * values.shape[2])
+    table.add_to(gradients, table.spread(reads[:, k:], difference.sign() * mean))
+    loss: torch.Tensor = difference.abs().sum() * mean
+    return loss

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import cache
+
 import numpy as np
 import torch
 
@@ -9,6 +11,7 @@ from draggan_nodes.tracking.base import Found, Points, Tracker
 from draggan_nodes.tracking.level import Array, Level
 
 
+@cache
 def square(half_width: float, spacing: float) -> Array:
     """A square grid ``[K, 2]`` of offsets, from the centre outwards: of equal matches the nearest wins."""
     n = int(half_width / spacing)
@@ -30,9 +33,8 @@ class NearestTracker(Tracker):
         centre, row = points.positions, np.arange(len(points.positions))
         for half_width, spacing in (self.params.radius, 1.0), (1.0, 1 / 4), (1 / 4, 1 / 16):
             window = (centre[:, None] + square(half_width, spacing) * level.scale).clip(low, high)
-            values = level.sample(window)
-            templates = points.templates.to(values)
-            best = (values - templates[:, None]).abs().sum(dim=2).argmin(dim=1).cpu().numpy()
-            centre = window[row, best]
-        similarity = torch.cosine_similarity(values[row, best], templates, dim=1)
+            best = level.distances(window, points.templates).argmin(dim=1)
+            centre = window[row, best.cpu().numpy()]
+        values = level.sample(centre[:, None])[:, 0]
+        similarity = torch.cosine_similarity(values, points.templates.to(values), dim=1)
         return Found(centre, similarity.clamp(0, 1).cpu().double().numpy())
