@@ -11,12 +11,17 @@ from rich.console import Console
 from rich.table import Table
 
 from draggan_runtime import api
+from draggan_runtime.cli.bench_edit import edit, render
+from draggan_runtime.cli.bench_step import step
 from draggan_runtime.cli.bench_window import window
 from draggan_runtime.cli.common import Format, FormatOption, SetOption, parse_point, print_json
 from draggan_runtime.messages import Progress
 
 app = typer.Typer(help="Measure what a step costs.", no_args_is_help=True)
 
+app.command()(step)
+app.command()(edit)
+app.command()(render)
 app.command()(window)
 
 LAYOUTS = ("local", "live-headless", "spread")

@@ -11,8 +11,8 @@ from pydantic import Field
 
 from draggan_nodes.generation.adam import Moments, adam, no_moments
 from draggan_nodes.generation.latents import moved, prior_gradient, to_tensor, to_w_plus
-from draggan_nodes.generation.protocol import GeneratorNetwork
-from draggan_nodes.generation.regions import Regions, box, regions_for, windows, with_more
+from draggan_nodes.generation.protocol import GeneratorNetwork, Window
+from draggan_nodes.generation.regions import Regions, box, regions_for, whole_map, windows, with_more
 from draggan_nodes.generation.styles import Styles
 from draggan_runtime import models
 from draggan_runtime.errors import DragganError, UserError
@@ -44,6 +44,7 @@ class GeneratorParams(NodeParams):
     beta1: float = Field(0.9, ge=0, lt=1, description="Adam's decay of the first moment")
     beta2: float = Field(0.999, ge=0, lt=1, description="Adam's decay of the second moment")
     epsilon: float = Field(1e-8, gt=0, description="Adam's guard against division by zero")
+    whole_map: bool = Field(False, description="compute whole feature maps and cut the boxes: slow, to compare with")
 
 
 @dataclass
@@ -214,10 +215,7 @@ class Generator(Node):
             styles = Styles(moved(start, leaf, state.slots)[None], state.slots, state.kept)
             size, levels = self.network.size, self.network.levels
             wanted = windows(state.regions, levels, size)
-            values = {
-                name: of[0]
-                for name, of in self.network.boxes(styles, {name: [of] for name, of in wanted.items()}).items()
-            }
+            values = self._values(styles, wanted)
             boxes = {
                 name: tuple(
                     box(part, window, levels[name].stride, size)
@@ -227,6 +225,15 @@ class Generator(Node):
             }
             state.forward = Pass(leaf, values, boxes)
         return state.forward
+
+    def _values(self, styles: Styles, wanted: Mapping[str, Sequence[Window]]) -> dict[str, list[torch.Tensor]]:
+        """By level, of each wanted window ``[C, rows, columns]``."""
+        network = self.network
+        # The whole map is computed if it is wanted besides.
+        more = {name: whole_map(network.levels[name], network.size) for name in wanted if self.params.whole_map}
+        asked = {name: [[*of, *([more[name]] if name in more else [])]] for name, of in wanted.items()}
+        computed = network.boxes(styles, asked)
+        return {name: computed[name][0][: len(of)] for name, of in wanted.items()}
 
     def _emit_latent(self, turn: Turn) -> None:
         state: DragState = turn.state

@@ -40,11 +40,12 @@ def windows(regions: Regions, levels: Mapping[str, Level], size: tuple[int, int]
     """
     out: dict[str, list[Window]] = {}
     for name, wanted in regions.items():
-        columns, rows = (round(length / levels[name].stride) for length in size)
+        everything = whole_map(levels[name], size)
+        columns, rows = everything.right, everything.bottom
         found: list[Window] = []
         for region in wanted:
             if region is None:
-                found.append(Window(0, rows, 0, columns))
+                found.append(everything)
                 continue
             (top, bottom), (left, right) = (
                 _cells(region[axis], region[axis + 2], levels[name].stride, count)
@@ -54,6 +55,11 @@ def windows(regions: Regions, levels: Mapping[str, Level], size: tuple[int, int]
                 found.append(Window(top, bottom, left, right))
         out[name] = found
     return out
+
+
+def whole_map(level: Level, size: tuple[int, int]) -> Window:
+    """All cells of a level's map; ``size`` (W, H) px of the output."""
+    return Window(0, round(size[1] / level.stride), 0, round(size[0] / level.stride))
 
 
 def _cells(low: float, high: float, stride: float, count: int) -> tuple[int, int]:
