@@ -121,6 +121,8 @@ class Node:
     fixed: ClassVar[frozenset[str]] = frozenset()
     #: True if the runtime shall call :meth:`poll` while the graph runs (windows, scripts).
     polls: ClassVar[bool] = False
+    #: The most torch threads that its steps gain from; None: all the container has.
+    threads: ClassVar[int | None] = None
 
     def __init__(self, params: NodeParams, context: Context) -> None:
         self.params: Any = params

@@ -18,6 +18,7 @@ from draggan_runtime.execution.share import Share
 from draggan_runtime.graph.model import ContainerSpec, Edge, ResolvedGraph
 from draggan_runtime.messages import Message, NodeFailure
 from draggan_runtime.node import Context, Node, Turn
+from draggan_runtime.threads import at_most
 
 MOST_THREADS = 8  # more bring nothing to convolutions on maps of 64 x 64
 
@@ -195,7 +196,8 @@ class Container:
         hosted = self.hosted[node_id]
         started = time.perf_counter()
         try:
-            hosted.node.step(turns)
+            with at_most(hosted.node.threads):
+                hosted.node.step(turns)
             for turn in turns:
                 hosted.check(turn)
         except Exception as error:

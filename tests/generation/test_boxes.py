@@ -12,6 +12,7 @@ from draggan_nodes.generation.styles import Styles
 from draggan_nodes.generation.tiles import cover
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from torch.utils.flop_counter import FlopCounterMode
 
 from draggan_runtime import models
 from draggan_runtime.boxes import around, covering, whole
@@ -140,6 +141,19 @@ def test_kept_styles_of_what_does_not_move_give_the_same(case):
     gradient, every = (torch.autograd.grad(values.square().sum(), moved)[0] for values in (ours, theirs))
     assert_near(gradient[:, :slots], every[:, :slots])
     assert torch.count_nonzero(gradient[:, slots:]) == 0
+
+
+@pytest.mark.parametrize("size", [6, 32])
+def test_the_products_that_boxes_take_are_known_before(case, size):
+    """Against torch's own counter, which also sees the filters and what makes the styles."""
+    network, level = case
+    wanted = {level: [[Window(8, 8 + size, 4, 4 + size)]]}
+    styles = Styles(w_plus_of(network, 1))
+    network.boxes(styles, wanted)
+    with FlopCounterMode(display=False) as counter:
+        network.boxes(styles, wanted)
+    counted = counter.get_total_flops() / 2
+    assert 0.7 * counted <= network.products(wanted) <= counted
 
 
 def test_a_small_box_of_a_large_map_computes_a_small_part_of_it():

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+import torch
 from toy import toy_graph
 
 from draggan_runtime.execution.container import Container
@@ -109,3 +110,19 @@ def test_one_session_s_failure_leaves_the_others_at_work(container):
     assert [f.session for f in first.failures] == ["a"]
     assert second.failures == []
     assert second.deliveries
+
+
+def test_a_node_s_steps_use_at_most_the_threads_it_gains_from(container, monkeypatch):
+    tracker = container.hosted["tracker"].node
+    used = []
+    monkeypatch.setattr(tracker, "step", lambda turns: used.append(torch.get_num_threads()))
+    before = torch.get_num_threads()
+    try:
+        torch.set_num_threads(2)
+        for threads in (None, 1, 8):
+            monkeypatch.setattr(type(tracker), "threads", threads)
+            container.deliver([Delivery("tracker", "features", features(0))])
+            assert torch.get_num_threads() == 2
+    finally:
+        torch.set_num_threads(before)
+    assert used == [2, 1, 2]

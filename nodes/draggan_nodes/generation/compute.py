@@ -6,13 +6,15 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 
 import torch
 
-from draggan_nodes.generation.plan import Step, gather, plan
+from draggan_nodes.generation.plan import Plan, Step, gather, plan, whole_steps
 from draggan_nodes.generation.protocol import Window
 
 RGB = "rgb"
 
 #: From a layer's number, what the layer before gave and its step: what the step computes.
 Layer = Callable[[int, torch.Tensor, Step], torch.Tensor]
+#: By level, of each latent, the windows wanted of its map.
+Windows = Mapping[str, Sequence[Sequence[Window]]]
 
 
 def outputs(steps: Sequence[Step], constant: torch.Tensor, layer: Layer) -> Iterator[torch.Tensor]:
@@ -24,7 +26,7 @@ def outputs(steps: Sequence[Step], constant: torch.Tensor, layer: Layer) -> Iter
 
 
 def boxes(
-    windows: Mapping[str, Sequence[Sequence[Window]]],
+    windows: Windows,
     constant: torch.Tensor,
     layer: Layer,
     picture: Callable[[], torch.Tensor],
@@ -33,13 +35,12 @@ def boxes(
 
     ``picture`` gives the whole RGB ``[B, 3, H, W]``, from which windows of that level are cut.
     """
-    first = constant.shape[-2], constant.shape[-1]
-    layers = {level: layer_of(level, first[0]) for level, of in windows.items() if level != RGB and any(of)}
     out: dict[str, list[list[torch.Tensor]]] = {level: [[] for _ in of] for level, of in windows.items()}
-    if layers:
-        how = plan({layers[level]: windows[level] for level in layers}, len(constant), first, constant.device)
-        given = dict(enumerate(outputs(how.steps, constant, layer)))
-        for level, i in layers.items():
+    how = _plan(windows, constant)
+    given = dict(enumerate(outputs(how.steps, constant, layer)))
+    for level in windows:
+        i = layer_of(level, constant.shape[-2])
+        if i is not None and i in how.windows:
             out[level] = _cut(given[i], how.windows[i])
     if any(windows.get(RGB, ())):
         whole = picture()
@@ -48,9 +49,22 @@ def boxes(
     return out
 
 
-def layer_of(level: str, first: int) -> int:
-    """The layer that gives the map of ``level``; ``first``: rows of the constant."""
-    return 2 * (int(level) // first).bit_length() - 2
+def products(windows: Windows, constant: torch.Tensor, by_cell: Sequence[int]) -> int:
+    """How many products :func:`boxes` takes, from those that each layer takes for a cell of its output."""
+    steps = whole_steps(len(by_cell), constant) if any(windows.get(RGB, ())) else _plan(windows, constant).steps
+    return sum(step.tiles.cells * each for step, each in zip(steps, by_cell, strict=False))
+
+
+def layer_of(level: str, first: int) -> int | None:
+    """The layer that gives the map of ``level``, None for the picture; ``first``: rows of the constant."""
+    return None if level == RGB else 2 * (int(level) // first).bit_length() - 2
+
+
+def _plan(windows: Windows, constant: torch.Tensor) -> Plan:
+    first = constant.shape[-2], constant.shape[-1]
+    layers = ((layer_of(level, first[0]), of) for level, of in windows.items() if any(of))
+    wanted = {layer: of for layer, of in layers if layer is not None}
+    return plan(wanted, len(constant), first, constant.device)
 
 
 def _cut(x: torch.Tensor, windows: Sequence[Sequence[torch.Tensor | None]]) -> list[list[torch.Tensor]]:

@@ -21,7 +21,7 @@ import torch
 from torch import nn
 from torch.nn.functional import conv2d, leaky_relu, leaky_relu_, linear, pad
 
-from draggan_nodes.generation.compute import RGB, boxes, outputs
+from draggan_nodes.generation.compute import RGB, boxes, outputs, products
 from draggan_nodes.generation.haar import inverse_haar
 from draggan_nodes.generation.plan import Step, whole_steps
 from draggan_nodes.generation.protocol import Level, Window, known
@@ -125,6 +125,13 @@ class MobileStyleGAN(nn.Module):
         known(windows, self)
         constant = self._constant(styles.w_plus)
         return boxes(windows, constant, partial(self._layer, styles), lambda: self._maps(styles, {RGB})[RGB])
+
+    def products(self, windows: Mapping[str, Sequence[Sequence[Window]]]) -> int:
+        by_cell = [self._w["first.weight"].numel()]
+        for i in range(self._depth):
+            for layer in (f"blocks.{i}.1", f"blocks.{i}.2"):
+                by_cell.append(self._w[f"{layer}.depthwise"].numel() + self._w[f"{layer}.pointwise"].numel())
+        return products(windows, self._w["const"], by_cell)
 
     def features(
         self, w_plus: torch.Tensor, levels: Iterable[str], *, slots: int | None = None

@@ -102,6 +102,8 @@ def _plan(
     first: tuple[int, int],
     device: torch.device,
 ) -> Plan:
+    if not frozen:
+        return Plan((), {})
     wanted = dict(frozen)
     tiles = _tiles(wanted, count, first)
     rows = [_rows(t, count) for t in tiles]

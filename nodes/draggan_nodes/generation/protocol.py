@@ -97,6 +97,9 @@ class GeneratorNetwork(Protocol):
         these depend on; the whole map where that is cheaper. Raises KeyError for a level it does not have.
         """
 
+    def products(self, windows: Mapping[str, Sequence[Sequence[Window]]]) -> int:
+        """How many products, about, the convolutions of :meth:`boxes` take; the backward pass takes as many again."""
+
     def features(
         self, w_plus: torch.Tensor, levels: Iterable[str], *, slots: int | None = None
     ) -> dict[str, torch.Tensor]:

@@ -17,7 +17,7 @@ import torch
 from torch import nn
 from torch.nn.functional import one_hot
 
-from draggan_nodes.generation.compute import RGB, boxes, outputs
+from draggan_nodes.generation.compute import RGB, boxes, outputs, products
 from draggan_nodes.generation.plan import Step, whole_steps
 from draggan_nodes.generation.protocol import Level, Window, known
 from draggan_nodes.generation.stylegan2_block import Block, under
@@ -57,7 +57,7 @@ class StyleGAN2(nn.Module):
         self._name, self._sha256, self.label = name, sha256, label
         state = {key: tensor.detach().float() for key, tensor in state.items()}
         self.register_buffer("w_avg", state["mapping.w_avg"])
-        self.register_buffer("const", state["synthesis.b4.const"].contiguous())
+        self.register_buffer("const", state["synthesis.b4.const"][None].contiguous())
         self.register_buffer("_whitening", w_whitening)
         self._map = MappingNetwork(under("mapping", state, but="mapping.w_avg"))
         rows = [4 << i for i in range(len(self.architecture.channels))]
@@ -150,6 +150,10 @@ class StyleGAN2(nn.Module):
         known(windows, self)
         constant = self._constant(styles.w_plus)
         return boxes(windows, constant, partial(self._layer, styles), lambda: self._maps(styles, {RGB})[RGB])
+
+    def products(self, windows: Mapping[str, Sequence[Sequence[Window]]]) -> int:
+        by_cell = [layer.products for block in self._blocks for layer in block.layers]
+        return products(windows, self.const, by_cell)
 
     def features(
         self, w_plus: torch.Tensor, levels: Iterable[str], *, slots: int | None = None

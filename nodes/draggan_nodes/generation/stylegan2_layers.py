@@ -60,6 +60,11 @@ class StyledConvolution(nn.Module):
         """Rows, and columns, of the whole output."""
         return self.noise.shape[0]
 
+    @property
+    def products(self) -> int:
+        """For each cell of the output, but for those of the FIR filter."""
+        return self.weight.numel() // (4 if self.up else 1)
+
     def reads(self, window: Window) -> Window:
         """The cells of the input that ``window`` of the output depends on."""
         top, bottom, left, right = self._under(window)

@@ -37,9 +37,14 @@ class Tiles:
         return (self.rows, self.columns) == self.size
 
     @property
+    def cells(self) -> int:
+        """Of all tiles."""
+        return len(self.corners) * self.rows * self.columns
+
+    @property
     def cost(self) -> int:
         """In cells of a large map."""
-        return len(self.corners) * (self.rows * self.columns + _TILE) + _CALL
+        return self.cells + len(self.corners) * _TILE + _CALL
 
 
 def whole_maps(size: tuple[int, int], count: int) -> Tiles:

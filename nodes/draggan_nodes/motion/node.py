@@ -69,6 +69,7 @@ class MotionSupervision(Node):
         "mask": latched(Mask, optional=True),
     }
     outputs: ClassVar = {"gradient": FeatureGradient, "boxes": NeedBoxes}
+    threads = 1
 
     @classmethod
     def needs(cls, params: MotionParams) -> Mapping[str, Need]:

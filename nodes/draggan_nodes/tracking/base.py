@@ -89,6 +89,7 @@ class Tracker(Node):
     State = Tracks
     inputs: ClassVar = {"features": sync(Features), "goal": latched(Goal)}
     outputs: ClassVar = {"handles": Handles, "boxes": NeedBoxes}
+    threads = 1
 
     @classmethod
     def needs(cls, params: Any) -> Mapping[str, Need]:
