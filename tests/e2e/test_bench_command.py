@@ -31,3 +31,56 @@ def test_bench_window_needs_a_screen(monkeypatch):
     assert done.returncode == 2
     assert "DISPLAY is not set" in done.stderr
     assert len(done.stderr.strip().splitlines()) == 1
+
+
+def bench(*arguments):
+    """What a benchmark prints as JSON."""
+    command = [sys.executable, "-m", "draggan_runtime", "bench", *arguments, "--format", "json"]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=300, check=False)
+    assert done.returncode == 0, done.stderr
+    return json.loads(done.stdout)
+
+
+def test_bench_step_tells_boxes_from_whole_maps():
+    common = ["--model", "stylegan2:64", "--set", "tracker.level='32'", "--set", "motion.level='32'"]
+    rows = bench("step", *common, "--steps", "2", "--repeats", "1", "--compare")
+    assert [row["whole_map"] for row in rows] == [False, True]
+    boxes, whole = rows
+    assert boxes["flops_per_step"] < whole["flops_per_step"] / 3
+    for row in rows:
+        assert (row["model"], row["points"], row["mask"], row["layout"]) == ("stylegan2:64", 1, False, "local")
+        assert row["ms_per_step"] > row["ms_by_stage"]["generator"] > 0
+        assert 0 < row["fraction_of_peak"] < 1
+        assert row["peak_memory_mb"] > 100
+
+
+def test_bench_step_counts_the_arithmetic_of_the_whole_map_with_a_mask():
+    """The same whether it was asked for or the mask needs it; within the mask's own part."""
+    common = ["--steps", "2", "--repeats", "1"]
+    masked = bench("step", *common, "--mask", "--points", "5")
+    plain = bench("step", *common, "--whole-map", "--layout", "local")
+    assert masked["mask"]
+    assert masked["points"] == 5
+    # W+ with a mask, W without: the styles' gradients differ a little.
+    assert 0.9 < masked["flops_per_step"] / plain["flops_per_step"] < 1.1
+
+
+def test_bench_step_in_another_process_knows_the_time_alone():
+    row = bench("step", "--steps", "2", "--repeats", "1", "--layout", "live-headless")
+    assert row["ms_per_step"] > 0
+    assert row["ms_by_stage"] is row["flops_per_step"] is row["peak_memory_mb"] is None
+
+
+def test_bench_edit_says_how_long_until_arrival():
+    found = bench("edit", "--edits", "2")
+    assert found["arrived"] == 2
+    assert [run["seed"] for run in found["each"]] == [0, 1]
+    assert min(run["steps"] for run in found["each"]) <= found["steps"] <= max(run["steps"] for run in found["each"])
+    assert found["seconds"] > 0
+
+
+def test_bench_render_times_full_pictures():
+    found = bench("render", "--model", "stylegan2:128", "--pictures", "2")
+    assert found["size"] == [128, 128]
+    assert found["ms_per_picture"] > 0
+    assert found["flops_per_picture"] > 1e8
