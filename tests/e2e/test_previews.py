@@ -58,6 +58,7 @@ def test_a_drag_is_seen_in_previews_and_ends_in_full(tmp_path: Path) -> None:
         *during, last = seen
         assert len(during) >= 2
         assert all(frame.preview for frame in during)
+        assert all(frame.step < result.steps for frame in during)  # the last is not previewed first
         assert (last.preview, last.step) == (False, result.steps)
         assert last.image is picture  # what is saved
         assert session.app.frame is last
@@ -81,8 +82,8 @@ def test_a_drag_is_seen_in_previews_and_ends_in_full(tmp_path: Path) -> None:
 def test_a_preview_level_is_chosen_or_turned_off_by_a_word(tmp_path: Path) -> None:
     launch = str(without_window("window", tmp_path))
     for level in ("32", "none"):
-        params = load_launch(launch, [f'renderer.preview="{level}"']).nodes["renderer"].params
-        assert params["preview"] == level
+        _, params = load_launch(launch, [f"renderer.preview={level}"]).nodes["renderer"].load()
+        assert params.model_dump()["preview"] == level
     with api.open(seed=7, launch=launch, set=["renderer.preview=none", f"film.out={tmp_path}"]) as session:
         seen: list[Frame] = []
         session.app.watch(lambda node, turn: seen.append(turn.get("frame")) if node == "display" else None)

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any, cast
 
 import torch
-from pydantic import Field
+from pydantic import ConfigDict, Field
 
 from draggan_nodes.generation.latents import to_w_plus
 from draggan_nodes.generation.preview import Preview
@@ -19,7 +19,7 @@ from draggan_runtime.node import Node, NodeParams, Turn, event
 from draggan_runtime.pictures import Pixels
 
 NO_PREVIEW = "none"
-_ROWS = 64  # of the map that previews come from: the next one costs twice as much, the one before shows no faces
+_ROWS = 64  # at most, of the map that previews come from unless one is named: the next one costs twice as much
 
 
 def to_uint8(image: torch.Tensor) -> torch.Tensor:
@@ -28,6 +28,8 @@ def to_uint8(image: torch.Tensor) -> torch.Tensor:
 
 
 class RendererParams(NodeParams):
+    model_config = ConfigDict(coerce_numbers_to_str=True)  # renderer.preview=32
+
     model: str = Field("ffhq", description="the model's name, as the generator's")
     preview: str = Field(
         "auto",
@@ -58,7 +60,7 @@ class Renderer(Node):
     """Each latent's picture. Apart from the drag's loop, so that it runs at its own rate.
 
     A latent on ``latent`` gives the full picture on ``frame``; one on ``preview`` an approximate one on ``preview``, at
-    about a fifth of the cost, if a full one of the same origin has been drawn before and not yet this one's.
+    about a sixth of the cost, if a full one of the same origin has been drawn before and not yet this one's.
     """
 
     Params = RendererParams
