@@ -30,6 +30,7 @@ from draggan_runtime.messages import (
     Notice,
     Progress,
 )
+from draggan_runtime.node import Turn
 from draggan_runtime.session import SessionRecord
 
 START_DEADLINE = 300.0
@@ -150,6 +151,10 @@ class App:
     def node_seconds(self) -> dict[str, float]:
         """By node id, the s spent so far in the own steps of the nodes in this process."""
         return {node: hosted.seconds for node, hosted in self._here.hosted.items()}
+
+    def watch(self, watcher: Callable[[str, Turn], None] | None) -> None:
+        """Call ``watcher`` with node id and turn before each step of a node in this process; None ends that."""
+        self._here.watcher = watcher
 
     def start_drag(self) -> None:
         """Begin a drag toward the session's goal. Raises UserError if there is nothing to drag."""

@@ -88,11 +88,13 @@ class Latent(Message):
 
     ``space`` "z": ``values`` float32 ``[z_dim]``, to be mapped with ``truncation_psi``.
     ``space`` "w_plus": ``values`` float32 ``[num_ws, w_dim]``, used as it is.
+    ``origin`` names the latent that was set last: a drag's latents keep that of the picture it moves. "" = not known.
     """
 
     space: Literal["z", "w_plus"]
     values: Array
     truncation_psi: float = 0.7
+    origin: str = ""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -170,9 +172,13 @@ class FeatureGradient(Message):
 
 @dataclass(frozen=True, kw_only=True)
 class Frame(Message):
-    """The picture of a latent: ``image`` uint8 RGB ``[H, W, 3]``."""
+    """The picture of a latent: ``image`` uint8 RGB ``[H, W, 3]``.
+
+    ``preview``: an approximation, of the same size, that stands in until the full picture comes.
+    """
 
     image: Array
+    preview: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)

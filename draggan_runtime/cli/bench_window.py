@@ -20,7 +20,8 @@ from draggan_runtime.cli.common import Format, FormatOption, SetOption, override
 from draggan_runtime.display_probe import display_reachable
 from draggan_runtime.errors import UserError
 from draggan_runtime.live import LOOK, set_param
-from draggan_runtime.messages import Goal
+from draggan_runtime.messages import Frame, Goal
+from draggan_runtime.node import Turn
 from draggan_runtime.session import pairs
 
 HEADLESS, WATCHED, USED = "headless", "window", "window and hand"
@@ -60,6 +61,13 @@ class _Watched:
     def __init__(self, session: api.Session) -> None:
         self.session, self.app = session, session.app
         self.handled = 0
+        self.frames: list[tuple[float, Frame]] = []  # when each picture came to the display
+        self.app.watch(self._see)
+
+    def _see(self, node: str, turn: Turn) -> None:
+        frame: Frame | None = turn.get("frame")
+        if node == "display" and frame is not None:
+            self.frames.append((time.monotonic(), frame))
 
     def drag(self, seed: int, pair: api.Pair, hand: _Hand | None) -> dict[str, Any]:
         self.session.seed(seed)
@@ -68,33 +76,36 @@ class _Watched:
         self._obey()
         self.handled = 0
         with hand or contextlib.nullcontext():
-            steps, pictures, wall = self._pump()
+            steps = self._pump()
             handled = self.handled
         end = time.monotonic() + 0.5
-        while time.monotonic() < end:  # what still waited when the drag ended
+        while time.monotonic() < end or not self.app.settled:  # what still waited when the drag ended
             self.app.pump(LOOK)
         self._obey()
+        wall = steps[-1] - steps[0]
+        shown = [frame for at, frame in self.frames if steps[0] < at <= steps[-1]]
+        full = [at for at, frame in self.frames if at > steps[-1] and not frame.preview]
         return {
-            "steps_per_second": steps / wall,
-            "pictures_per_second": pictures / wall,
+            "steps_per_second": (len(steps) - 1) / wall,
+            "pictures_per_second": len(shown) / wall,
+            "full_pictures_per_second": sum(not frame.preview for frame in shown) / wall,
+            "last_picture_after": full[0] - steps[-1] if full else 0.0,
             "events_sent_per_second": hand.sent / wall if hand else 0.0,
             "events_per_second": handled / wall,
             "events_lost": hand.sent - self.handled if hand else 0,
         }
 
-    def _pump(self) -> tuple[int, int, float]:
-        """Drag to the end: latent updates, pictures, s; from the first feedback to the last."""
+    def _pump(self) -> list[float]:
+        """Drag to the end; when each feedback came."""
         steps: list[float] = []
-        pictures: set[int] = set()
+        self.frames.clear()
         self.app.on_progress = lambda _: steps.append(time.monotonic())
         self.app.start_drag()
         while self.app.dragging:
             self.app.pump(LOOK)
             self._obey()
-            if steps and self.app.frame is not None:
-                pictures.add(self.app.frame.step)
         self.app.on_progress = None
-        return len(steps) - 1, len(pictures) - 1, steps[-1] - steps[0]
+        return steps
 
     def _obey(self) -> None:
         """Carry out what the hand asked for: each key is a change of the step size."""
@@ -120,8 +131,9 @@ def window(
     draggan bench window
     xvfb-run -s "-screen 0 1280x1024x24" draggan bench window
 
-    The hand is xdotool; each key goes all the way to the engine (+ and -: the step size). Steps, pictures and keys per
-    second while dragging; the three in turn, so that a machine whose speed drifts does not favour one.
+    The hand is xdotool; each key goes all the way to the engine (+ and -: the step size). Steps, pictures (previews and
+    full ones) and keys per second while dragging, and how long after its end the last picture came; the three in
+    turn, so that a machine whose speed drifts does not favour one.
     """
     if shutil.which("xdotool") is None:
         raise UserError("the hand of this benchmark is xdotool, which is not installed; on Debian: apt install xdotool")
@@ -145,13 +157,15 @@ def window(
     if format_ is Format.json:
         print_json(rows)
         return
-    table = Table("", "steps/s", "of headless", "pictures/s", "keys pressed/s", "handled/s", "lost")
+    table = Table("", "steps/s", "of headless", "pictures/s", "full", "the last", "keys/s", "handled", "lost")
     for row in rows:
         table.add_row(
             row["run"],
             f"{row['steps_per_second']:.1f}",
             f"{row['ratio']:.0%}",
             f"{row['pictures_per_second']:.1f}",
+            f"{row['full_pictures_per_second']:.1f}",
+            f"{row['last_picture_after']:.2f} s",
             f"{row['events_sent_per_second']:.0f}",
             f"{row['events_per_second']:.0f}",
             f"{row['events_lost']:.0f}",

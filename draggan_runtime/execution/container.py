@@ -9,7 +9,7 @@ import os
 import time
 import traceback
 from collections import defaultdict, deque
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 from draggan_runtime.errors import DragganError, StartError
@@ -80,6 +80,7 @@ class Container:
         self.spec = spec
         self.hosted: dict[str, Hosted] = {}
         self.configuring = ""
+        self.watcher: Callable[[str, Turn], None] | None = None
         self._waiting = Waiting()
 
     # -- lifecycle ---------------------------------------------------------------------------------------------
@@ -194,6 +195,9 @@ class Container:
 
     def _step(self, node_id: str, turns: list[Turn], outcome: Outcome) -> deque[Delivery]:
         hosted = self.hosted[node_id]
+        if self.watcher is not None:
+            for turn in turns:
+                self.watcher(node_id, turn)
         started = time.perf_counter()
         try:
             with at_most(hosted.node.threads):

@@ -96,9 +96,9 @@ class Window:
     def resize(self, width: int, height: int) -> None:
         self.area = (width, height)
 
-    def frame(self, step: int, size: tuple[int, int] = (1024, 1024)) -> None:
+    def frame(self, step: int, size: tuple[int, int] = (1024, 1024), preview: bool = False) -> None:
         image = np.full((size[1], size[0], 3), 128, np.uint8)
-        self.event(frame=Frame(session="s", step=step, image=image))
+        self.event(frame=Frame(session="s", step=step, image=image, preview=preview))
 
     def event(self, **message: Any) -> None:
         self.node.step([Turn("s", 0, {**self.latched, **message}, self.state)])
@@ -272,6 +272,42 @@ def test_a_picture_is_drawn_with_the_handles_of_its_own_step_and_says_so(window:
     assert window.handle() == pytest.approx(120, abs=0.7)
     assert window.state.handles.positions == {0: (120.0, 100.0)}
     assert "shown" not in told  # nothing moved between 20 and 30
+
+
+def test_a_preview_is_shown_until_the_full_picture_comes_and_never_instead_of_it(window: Window) -> None:
+    window.latched["goal"] = GOAL
+
+    def shows() -> tuple[int, bool]:
+        window.poll()
+        return window.drawn.frame.step, window.drawn.frame.preview
+
+    window.frame(0)
+    window.progress(0)
+    for step in (3, 6):
+        window.progress(step)
+        window.frame(step, preview=True)
+        assert shows() == (step, True)
+        assert window.handle() == pytest.approx(100 + step, abs=0.7)
+    window.progress(6, "reached")
+    assert shows() == (6, True)
+    assert window.state.story.late  # "drawing the picture"
+    window.frame(6)
+    assert shows() == (6, False)
+    assert not window.state.story.late
+    for stale in (6, 3):
+        window.frame(stale, preview=True)
+        assert shows() == (6, False)
+
+
+def test_no_preview_of_the_old_picture_while_another_is_awaited(window: Window) -> None:
+    window.frame(0)
+    window.latched["request"] = LatentRequest(session="s", seed=1)
+    window.poll()
+    window.frame(9, preview=True)
+    assert window.state.story.waiting
+    window.frame(0)
+    window.poll()
+    assert (window.drawn.frame.step, window.state.story.waiting) == (0, False)
 
 
 def test_another_picture_forgets_the_drag_of_the_old_one(window: Window) -> None:

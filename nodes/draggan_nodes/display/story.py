@@ -27,7 +27,13 @@ class Story:
     _request: LatentRequest | None = None
 
     def take_frame(self, frame: Frame, progress: Progress | None) -> None:
-        """A picture came; ``progress`` is the last there is."""
+        """A picture came; ``progress`` is the last there is.
+
+        A preview is of no use for what is there in full, nor while another picture is expected.
+        """
+        full = self.frame is not None and not self.frame.preview
+        if frame.preview and (self.waiting or (full and self.frame is not None and frame.step <= self.frame.step)):
+            return
         if self.frame is not None and frame.step < self.frame.step:  # of another latent
             self._start_over(progress)
         self.frame = frame
@@ -55,8 +61,10 @@ class Story:
 
     @property
     def late(self) -> bool:
-        """True if the picture of the last progress is not there yet."""
-        return self.frame is not None and self.progress is not None and self.frame.step < self.progress.step
+        """True if the full picture of the last progress is not there yet."""
+        if self.frame is None or self.progress is None:
+            return False
+        return self.frame.step < self.progress.step or self.frame.preview
 
     def _start_over(self, heard: Progress | None) -> None:
         """What was tracked belongs to another picture."""

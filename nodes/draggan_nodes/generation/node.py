@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal, cast
@@ -69,11 +70,12 @@ class Pass:
 class DragState:
     """A session's latent: ``start`` ``[num_ws, w_dim]``, and ``offset`` ``[1 or slots, w_dim]`` on its slots.
 
-    ``reference``: this step's features are those of the drag's start. ``forward``, and the ``kept`` styles of what
-    does not move, are computed again if missing.
+    ``origin`` names the latent that was set last. ``reference``: this step's features are those of the drag's start.
+    ``forward``, and the ``kept`` styles of what does not move, are computed again if missing.
     """
 
     step: int = 0
+    origin: str = ""
     start: torch.Tensor | None = None
     offset: torch.Tensor | None = None
     slots: int = 0
@@ -156,7 +158,8 @@ class Generator(Node):
 
     def _set(self, turn: Turn, latent: Latent) -> None:
         state: DragState = turn.state
-        vars(state).update(vars(DragState(step=latent.step, start=to_w_plus(self.network, latent))))
+        start = to_w_plus(self.network, latent)
+        vars(state).update(vars(DragState(step=latent.step, origin=_origin(start), start=start)))
         self._emit_latent(turn)
 
     def _begin(self, turn: Turn) -> None:
@@ -243,7 +246,8 @@ class Generator(Node):
 
     def _emit_latent(self, turn: Turn) -> None:
         state: DragState = turn.state
-        turn.emit("latent", Latent(session=turn.session, step=state.step, space="w_plus", values=state.w_plus))
+        latent = Latent(session=turn.session, step=state.step, space="w_plus", values=state.w_plus, origin=state.origin)
+        turn.emit("latent", latent)
 
     def _emit_features(self, turn: Turn) -> None:
         state: DragState = turn.state
@@ -260,6 +264,7 @@ class Generator(Node):
         moments = state.moments
         return {
             "step": state.step,
+            "origin": state.origin,
             "start": _numpy(state.start),
             "offset": _numpy(state.offset),
             "slots": state.slots,
@@ -282,6 +287,11 @@ class Generator(Node):
 def _masked(turn: Turn) -> bool:
     mask: Mask | None = turn.get("mask")
     return mask is not None and mask.movable is not None
+
+
+def _origin(w_plus: torch.Tensor) -> str:
+    """A name for a latent, the same wherever and whenever it is set."""
+    return hashlib.blake2b(w_plus.cpu().numpy().tobytes(), digest_size=8).hexdigest()
 
 
 def _numpy(tensor: torch.Tensor | None) -> Any:
