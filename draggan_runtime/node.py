@@ -121,6 +121,9 @@ class Node:
     fixed: ClassVar[frozenset[str]] = frozenset()
     #: True if the runtime shall call :meth:`poll` while the graph runs (windows, scripts).
     polls: ClassVar[bool] = False
+    #: True if, while a drag runs, steps on ``latest`` inputs may be made in another thread, one at a time, beside the
+    #: drag's. They may share nothing with other nodes that either of them changes.
+    aside: ClassVar[bool] = False
     #: The most torch threads that its steps gain from; None: all the container has.
     threads: ClassVar[int | None] = None
 

@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 from draggan_runtime.errors import DragganError, StartError
+from draggan_runtime.execution.aside import Aside
 from draggan_runtime.execution.delivery import Delivery, Outcome, Waiting, along
 from draggan_runtime.execution.share import Share
 from draggan_runtime.graph.model import ContainerSpec, Edge, ResolvedGraph
@@ -82,6 +83,7 @@ class Container:
         self.configuring = ""
         self.watcher: Callable[[str, Turn], None] | None = None
         self._waiting = Waiting()
+        self._aside = Aside()
 
     # -- lifecycle ---------------------------------------------------------------------------------------------
 
@@ -119,6 +121,7 @@ class Container:
 
     def close(self) -> None:
         """Deactivate and clean up every node, last first."""
+        self._aside.close()
         for hosted in reversed(self.hosted.values()):
             hosted.node.deactivate()
             hosted.node.cleanup()
@@ -133,17 +136,55 @@ class Container:
         return self._finish(outcome)
 
     def idle(self, busy: bool) -> Outcome:
-        """Step one node that waits on a ``latest`` input, if its share of the time allows."""
+        """Step one node that waits on a ``latest`` input, if its share of the time allows.
+
+        While busy, a node that may work aside does so, beside what the caller goes on with.
+        """
         outcome = Outcome()
+        self._take_aside(outcome, wait=not busy)
         for delivery in self._waiting:
-            share = self.hosted[delivery.node].shares[delivery.port]
-            if share.allows(busy):
+            hosted = self.hosted[delivery.node]
+            share = hosted.shares[delivery.port]
+            if busy and hosted.node.aside:
+                if not self._aside.busy and share.allows(busy):
+                    self._waiting.remove(delivery)
+                    self._begin_aside(delivery, hosted, share)
+            elif share.allows(busy):
                 self._waiting.remove(delivery)
                 started = time.monotonic()
                 self._run(deque([delivery]), outcome, now=True)
                 share.used(time.monotonic() - started)
                 break
         return self._finish(outcome)
+
+    def _begin_aside(self, delivery: Delivery, hosted: Hosted, share: Share) -> None:
+        turn = hosted.accept(delivery.port, delivery.message)
+        if turn is None:
+            return
+
+        def step() -> None:
+            started = time.monotonic()
+            with at_most(1):  # the steps beside which this goes on need theirs
+                hosted.node.step([turn])
+            share.used(time.monotonic() - started)
+
+        self._aside.begin(delivery.node, turn, step)
+
+    def _take_aside(self, outcome: Outcome, wait: bool) -> None:
+        """Take in what has been done aside."""
+        done = self._aside.collect(wait)
+        if done is None:
+            return
+        node_id, turn, error = done
+        hosted = self.hosted[node_id]
+        try:
+            if error is not None:
+                raise error
+            hosted.check(turn)
+        except Exception as problem:
+            outcome.failures.append(self._failure(node_id, turn.session, problem))
+            return
+        self._run(self._spread(hosted, turn, outcome), outcome)
 
     def poll(self, session: str, step: int = 0) -> Outcome:
         """Let the nodes that watch devices look at them, for ``session``."""
@@ -167,7 +208,7 @@ class Container:
         return any(hosted.node.polls for hosted in self.hosted.values())
 
     def _finish(self, outcome: Outcome) -> Outcome:
-        outcome.pending = bool(self._waiting)
+        outcome.pending = bool(self._waiting) or self._aside.busy
         return outcome
 
     def _run(self, queue: deque[Delivery], outcome: Outcome, now: bool = False) -> None:
@@ -235,6 +276,7 @@ class Container:
 
     def change(self, node_id: str, params: Mapping[str, Any], needs: Mapping[str, Any] | None = None) -> None:
         """Give a node new parameters while it runs, or tell it what its consumers read now."""
+        self._aside.wait()
         node = self.hosted[node_id].node
         if params:
             node.change(node.Params(**{**node.params.model_dump(), **params}))
@@ -243,6 +285,7 @@ class Container:
 
     def snapshot(self, session: str) -> dict[str, Any]:
         """By node id, the session's state as plain values and arrays."""
+        self._aside.wait()
         return {
             node_id: hosted.node.snapshot(hosted.states[session])
             for node_id, hosted in self.hosted.items()
@@ -251,11 +294,13 @@ class Container:
 
     def restore(self, session: str, snapshot: Mapping[str, Any]) -> None:
         """Put a session's states back as :meth:`snapshot` gave them."""
+        self._aside.wait()
         for node_id, data in snapshot.items():
             self.hosted[node_id].states[session] = self.hosted[node_id].node.restore(data)
 
     def forget(self, session: str) -> None:
         """Drop everything kept for a session."""
+        self._aside.wait()
         for hosted in self.hosted.values():
             for store in (hosted.states, hosted.latched, hosted.syncing):
                 store.pop(session, None)

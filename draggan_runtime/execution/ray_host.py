@@ -250,7 +250,7 @@ class RayDrag:
 
     def __init__(self, handle: Any, session: str) -> None:
         self.handle = handle
-        drag = handle.drag.options(num_returns="streaming", _generator_backpressure_num_objects=1)
+        drag = handle.drag.options(num_returns="streaming", _generator_backpressure_num_objects=2)
         self._stream = drag.remote(session)
 
     def next(self, timeout: float) -> Feedback | None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import threading
+
 import numpy as np
 import pytest
 import torch
@@ -89,6 +91,66 @@ def test_a_share_bounds_the_time_taken_while_busy():
     never = Share(0.0)
     assert not never.allows(busy=True)
     assert never.allows(busy=False)
+
+
+@pytest.fixture
+def slow_renderer(container, monkeypatch):
+    """The renderer works aside, and takes until the returned event is set."""
+    node, go_on = container.hosted["renderer"].node, threading.Event()
+    draw = node.step
+
+    def step(turns):
+        assert go_on.wait(30)
+        draw(turns)
+
+    monkeypatch.setattr(node, "step", step)
+    monkeypatch.setattr(type(node), "aside", True)
+    return go_on
+
+
+def frames(outcome):
+    return [d.message.step for d in outcome.deliveries if d.node == "session"]
+
+
+def test_a_node_that_may_work_aside_does_not_keep_a_drag_waiting(container, slow_renderer, monkeypatch):
+    steps = []
+    monkeypatch.setattr(container.hosted["tracker"].node, "step", lambda turns: steps.append(turns[0].step))
+    container.deliver([Delivery("renderer", "latent", latent(1), latest=1)])
+    begun = container.idle(busy=True)
+    assert begun.pending
+    container.deliver([Delivery("renderer", "latent", latent(2), latest=1)])
+    assert frames(container.idle(busy=True)) == []  # one at a time
+    container.deliver([Delivery("tracker", "features", features(2))])
+    assert steps == [2]  # others go on
+    slow_renderer.set()
+    container._aside.wait()
+    assert frames(container.idle(busy=True)) == [1]
+    rest = container.idle(busy=False)
+    assert frames(rest) == [2]
+    assert not rest.pending
+
+
+def test_when_no_drag_runs_what_is_done_aside_is_waited_for(container, slow_renderer):
+    container.deliver([Delivery("renderer", "latent", latent(1), latest=1)])
+    container.idle(busy=True)
+    threading.Timer(0.1, slow_renderer.set).start()
+    assert frames(container.idle(busy=False)) == [1]
+
+
+def test_what_fails_aside_is_reported_as_ever(container, slow_renderer, monkeypatch):
+    monkeypatch.setattr(container.hosted["renderer"].node, "step", lambda turns: 1 / 0)
+    container.deliver([Delivery("renderer", "latent", latent(1), latest=1)])
+    container.idle(busy=True)
+    (failure,) = container.idle(busy=False).failures
+    assert (failure.node, failure.exception) == ("renderer", "ZeroDivisionError: division by zero")
+
+
+def test_a_session_is_not_saved_in_the_middle_of_work_aside(container, slow_renderer):
+    container.deliver([Delivery("renderer", "latent", latent(1), latest=1)])
+    container.idle(busy=True)
+    threading.Timer(0.1, slow_renderer.set).start()
+    container.snapshot("a")
+    assert container._aside.collect(wait=False) is not None
 
 
 def test_a_node_that_emits_what_it_does_not_declare_fails_its_step(container):

@@ -74,4 +74,4 @@ class Preview:
         drawn = cv2.resize(self.readout(features), self._size, interpolation=cv2.INTER_CUBIC)
         drawn += kept[..., None] * self._detail
         small = np.clip(drawn + 0.5, 0, 255).astype(np.uint8)
-        return np.asarray(cv2.resize(small, self._full, interpolation=cv2.INTER_CUBIC))
+        return np.asarray(cv2.resize(small, self._full, interpolation=cv2.INTER_LINEAR))

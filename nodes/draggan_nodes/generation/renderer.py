@@ -66,6 +66,7 @@ class Renderer(Node):
     Params = RendererParams
     State = RendererState
     fixed = frozenset({"model"})
+    aside = True
     inputs = {"latent": event(Latent), "preview": event(Latent, optional=True)}
     outputs = {"frame": Frame, "preview": Frame}
 
@@ -108,11 +109,11 @@ class Renderer(Node):
         drawn: Drawn | None = turn.state.drawn
         if self._level is None or drawn is None or not latent.origin or latent.origin != drawn.origin:
             return
-        w_plus = to_w_plus(self.network, latent)
-        if torch.equal(w_plus, drawn.w_plus):
-            return
         if drawn.preview is None or drawn.level != self._level:
             drawn.level, drawn.preview = self._level, Preview(self._features(drawn.w_plus), drawn.image)
+        w_plus = to_w_plus(self.network, latent)
+        if torch.equal(w_plus, drawn.w_plus):  # made ready, so that the drag's first preview costs no more than others
+            return
         image = drawn.preview.picture(self._features(w_plus))
         turn.emit("preview", Frame(session=turn.session, step=turn.step, image=image, preview=True))
 
