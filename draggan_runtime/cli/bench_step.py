@@ -41,9 +41,10 @@ def step(
     draggan bench step --points 68 --compare
     draggan bench step --model stylegan2:1024 --mask --compare
 
-    fraction_of_peak is of the rate that a large 3x3 convolution reaches here. session_memory_mb is what a drag takes
-    at most on top of the program and its model. Stages, arithmetic and memory are known where the layout has one
-    process. With --compare the two run in turn, so that a machine whose speed drifts does not favour one.
+    fraction_of_peak is of the rate that a large 3x3 convolution reaches here. session_memory_mb is what drags and
+    pictures take at most on top of the program, its model and the first picture. Stages, arithmetic and memory are
+    known where the layout has one process, memory for one way alone. With --compare the two run in turn, so that a
+    machine whose speed drifts does not favour one.
     """
     choice = Choice(model, layout, device, config, tuple(set_ or ()))
     ways = (False, True) if compare else (whole_map,)
@@ -80,8 +81,7 @@ def _measure(
     lasting = [override("drag.min_confidence", 0), override("generator.whole_map", ways[0])]
     runs: dict[bool, list[dict[str, Any]]] = {way: [] for way in ways}
     counted: dict[bool, int | None] = dict.fromkeys(ways)
-    memory: dict[bool, PeakMemory] = {}
-    peaks: dict[bool, float] = {}
+    memory: PeakMemory | None = None
     with choice.open(seed, *lasting) as session:
         inside = here(session)
         device = device_of(session)
@@ -91,11 +91,12 @@ def _measure(
                 session.seed(seed)
                 session.mask(oval(choice.size) if mask else None)
                 if repeat < 0:
+                    # Of both ways in one process, the second would find what the first has left.
+                    memory = PeakMemory(device) if inside and len(ways) == 1 else None
                     counted[way] = _flops(session, pairs) if inside else None
-                    continue
-                memory[way] = PeakMemory(device)
-                runs[way].append(timed_drag(session, pairs, steps))
-                peaks[way] = max(peaks.get(way, 0.0), memory[way].now())
+                else:
+                    runs[way].append(timed_drag(session, pairs, steps))
+        most = memory.now() if memory else None
         peak = convolution_rate(device)
     rows = []
     for way in ways:
@@ -113,8 +114,8 @@ def _measure(
                 "ms_by_stage": stages(runs[way]) if inside else None,
                 "flops_per_step": done,
                 "fraction_of_peak": None if done is None else done / (ms / 1e3) / peak,
-                "peak_memory_mb": peaks[way] if inside else None,
-                "session_memory_mb": peaks[way] - memory[way].before if inside else None,
+                "peak_memory_mb": most,
+                "session_memory_mb": most - memory.before if memory and most else None,
             }
         )
     return rows

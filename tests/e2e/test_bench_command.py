@@ -10,7 +10,7 @@ from xvfb import virtual_screen
 
 
 def test_bench_window_presses_keys_and_misses_none_it_counts():
-    command = [sys.executable, "-m", "draggan_runtime", "bench", "window", "--steps", "8", "--repeats", "1"]
+    command = [sys.executable, "-m", "draggan_runtime", "bench", "window", "--steps", "60", "--repeats", "1"]
     with virtual_screen((1280, 720)) as screen:
         done = subprocess.run(
             [*command, "--rate", "5", "--format", "json"],
@@ -51,7 +51,6 @@ def test_bench_step_tells_boxes_from_whole_maps():
         assert (row["model"], row["points"], row["mask"], row["layout"]) == ("stylegan2:64", 1, False, "local")
         assert row["ms_per_step"] > row["ms_by_stage"]["generator"] > 0
         assert 0 < row["fraction_of_peak"] < 1
-        assert row["peak_memory_mb"] > 100
 
 
 def test_bench_step_counts_the_arithmetic_of_the_whole_map_with_a_mask():
@@ -61,6 +60,7 @@ def test_bench_step_counts_the_arithmetic_of_the_whole_map_with_a_mask():
     plain = bench("step", *common, "--whole-map", "--layout", "local")
     assert masked["mask"]
     assert masked["points"] == 5
+    assert masked["peak_memory_mb"] > 100
     # W+ with a mask, W without: the styles' gradients differ a little.
     assert 0.9 < masked["flops_per_step"] / plain["flops_per_step"] < 1.1
 

@@ -39,7 +39,7 @@ def test_window_and_film_get_previews_and_the_session_full_pictures_only(launch:
     assert readers == {"frame": {"session", "display", "film"}, "preview": {"display", "film"}}
     shares = {e.target_port: e.qos.share for e in graph.edges if e.target_node == "renderer"}
     assert shares["latent"] == 0  # in full only when no drag runs
-    assert 0 < shares["preview"] <= 0.2
+    assert 0 < shares["preview"] < 0.5
 
 
 def test_a_drag_is_seen_in_previews_and_ends_in_full(tmp_path: Path) -> None:
@@ -53,7 +53,7 @@ def test_a_drag_is_seen_in_previews_and_ends_in_full(tmp_path: Path) -> None:
 
         session.app.watch(look)
         session.app.post(Command(session="main", verb="record", argument=str(film)))
-        result = session.drag([((512, 590), (640, 590))], max_steps=12)
+        result = session.drag([((512, 590), (640, 590))], max_steps=40)
         picture = session.image()
         *during, last = seen
         assert len(during) >= 2
