@@ -134,18 +134,23 @@ def _tiles(wanted: Wanted, count: int, first: tuple[int, int]) -> list[Tiles]:
                 shape = max(shape[0], bottom - top), max(shape[1], right - left)
         by = 1 + layer % 2
         tiles.append(cover(needed, shape, by))
-        needed, shape = _read(tiles[-1], by, count)
+        if tiles[-1].whole:  # such a layer takes nothing but whole maps
+            needed[:] = True
+        needed, shape = _read(needed, by), (-(-shape[0] // by) + 2, -(-shape[1] // by) + 2)
     return [whole_maps(first, count), *tiles[::-1]]
 
 
-def _read(tiles: Tiles, by: int, count: int) -> tuple[Cells, tuple[int, int]]:
-    """The cells of the layer before, ``by`` smaller, that ``tiles`` read, and (rows, columns) that each reads."""
-    rows, columns = tiles.rows // by + 2, tiles.columns // by + 2
-    needed = np.zeros((count, tiles.size[0] // by, tiles.size[1] // by), np.bool_)
-    for latent, top, left in tiles.corners:
-        top, left = top // by - 1, left // by - 1
-        needed[latent, max(top, 0) : top + rows, max(left, 0) : left + columns] = True
-    return needed, (rows, columns)
+def _read(needed: Cells, by: int) -> Cells:
+    """The cells of the layer before, a map ``by`` smaller, that ``needed`` ``[B, rows, columns]`` are computed from.
+
+    What tiles hold besides is not needed, so it may be computed from anything.
+    """
+    count, rows, columns = needed.shape
+    under = needed.reshape(count, rows // by, by, columns // by, by).any((2, 4))
+    around = np.zeros((count, rows // by + 2, columns // by + 2), np.bool_)
+    for down, right in np.ndindex(3, 3):
+        around[:, down : down + rows // by, right : right + columns // by] |= under
+    return around[:, 1:-1, 1:-1]
 
 
 def _rows(tiles: Tiles, count: int) -> Index:
@@ -165,8 +170,8 @@ def _step(tiles: Tiles, before: Tiles, rows: Index, count: int, device: torch.de
     y, y_inside = _along(top // by, tiles.rows // by, before.size[0])
     x, x_inside = _along(left // by, tiles.columns // by, before.size[1])
     inside = y_inside[:, None, :, None] & x_inside[:, None, None, :]
-    # Beyond the border any row will do.
-    sources = rows[latent[:, :, None], y[:, :, None], x[:, None, :]]
+    # Where the layer before has computed nothing, nothing is needed: any row will do.
+    sources = rows[latent[:, :, None], y[:, :, None], x[:, None, :]].clip(0)
     places = (top + np.arange(tiles.rows))[:, :, None] * tiles.size[1] + (left + np.arange(tiles.columns))[:, None, :]
     return Step(
         tiles,

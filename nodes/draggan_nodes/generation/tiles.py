@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -23,13 +23,15 @@ _SQUARES = (8, 12, 16, 24, 32)
 class Tiles:
     """Rectangles of ``rows`` x ``columns`` cells, all inside maps of ``size`` (rows, columns).
 
-    ``corners``: of each, the latent in the batch whose map it is of, its first row and its first column.
+    ``corners``: of each, the latent in the batch whose map it is of, its first row and its first column. ``by``: how
+    much larger the map is than the one it is computed from, 1 or 2.
     """
 
     size: tuple[int, int]
     rows: int
     columns: int
     corners: tuple[tuple[int, int, int], ...]
+    by: int = 1
 
     @property
     def whole(self) -> bool:
@@ -38,8 +40,9 @@ class Tiles:
 
     @property
     def cells(self) -> int:
-        """Of all tiles."""
-        return len(self.corners) * self.rows * self.columns
+        """How many cells' worth of work the tiles are: where the map is enlarged, that is done around them too."""
+        around = 4 if self.by == 2 and not self.whole else 0
+        return len(self.corners) * (self.rows + around) * (self.columns + around)
 
     @property
     def cost(self) -> int:
@@ -52,32 +55,31 @@ def whole_maps(size: tuple[int, int], count: int) -> Tiles:
     return Tiles(size, *size, tuple((i, 0, 0) for i in range(count)))
 
 
-def cover(wanted: Cells, shape: tuple[int, int], grid: int = 1) -> Tiles:
+def cover(wanted: Cells, shape: tuple[int, int], by: int = 1) -> Tiles:
     """Tiles that hold every cell wanted, cheap ones; whole maps where tiles are not cheaper.
 
     ``wanted`` ``[B, rows, columns]``; ``shape`` (rows, columns): a tile's, if each part that is wanted gets one of
-    its own. Corners and sizes are multiples of ``grid``, as the map's size is.
+    its own; ``by``: see :class:`Tiles`. Corners and sizes are multiples of ``by``, as the map's size is.
     """
     count, height, width = wanted.shape
     best = whole_maps((height, width), count)
     bound = best.cost * _WORTH
     if wanted.sum() > bound:
         return best
-    coarse: Cells = np.asarray(wanted.reshape(count, height // grid, grid, width // grid, grid).any((2, 4)))
-    for rows, columns in _shapes(coarse, shape, grid):
-        cost = rows * columns * grid**2 + _TILE
-        corners = _corners(coarse, rows, columns, int((bound - _CALL) // cost))
+    coarse: Cells = np.asarray(wanted.reshape(count, height // by, by, width // by, by).any((2, 4)))
+    for rows, columns in _shapes(coarse, shape, by):
+        one = Tiles((height, width), rows * by, columns * by, ((0, 0, 0),), by)
+        corners = _corners(coarse, rows, columns, int((bound - _CALL) // (one.cost - _CALL)))
         if corners is not None:
-            scaled = tuple((i, top * grid, left * grid) for i, top, left in corners)
-            best = Tiles((height, width), rows * grid, columns * grid, scaled)
+            best = replace(one, corners=tuple((i, top * by, left * by) for i, top, left in corners))
             bound = best.cost
     return best
 
 
-def _shapes(wanted: Cells, shape: tuple[int, int], grid: int) -> list[tuple[int, int]]:
-    """Shapes to try, the most likely first."""
-    own = -(-shape[0] // grid), -(-shape[1] // grid)
-    squares = [(n // grid, n // grid) for n in _SQUARES]
+def _shapes(wanted: Cells, shape: tuple[int, int], by: int) -> list[tuple[int, int]]:
+    """Shapes to try, the most likely first, in cells of the map that is ``by`` smaller."""
+    own = -(-shape[0] // by), -(-shape[1] // by)
+    squares = [(n // by, n // by) for n in _SQUARES]
     height, width = wanted.shape[1:]
     inside = ((min(r, height), min(c, width)) for r, c in [_extent(wanted), own, *squares])
     return [shape for shape in dict.fromkeys(inside) if shape != (height, width)]
