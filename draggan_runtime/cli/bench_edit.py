@@ -10,7 +10,15 @@ from rich.console import Console
 from rich.table import Table
 
 from draggan_runtime.cli.bench_session import Choice, device_name, device_of, here, oval, points, stages, timed_drag
-from draggan_runtime.cli.bench_step import ConfigOption, DeviceOption, LayoutOption, ModelOption
+from draggan_runtime.cli.bench_step import (
+    ConfigOption,
+    DeviceOption,
+    LayoutOption,
+    MaskOption,
+    ModelOption,
+    PointsOption,
+    WholeMapOption,
+)
 from draggan_runtime.cli.common import Format, FormatOption, SetOption, override, print_json
 from draggan_runtime.cli.measure import PeakMemory, convolution_rate, flops
 
@@ -19,12 +27,12 @@ WAYS = ((24, 0), (-24, 0), (0, 24), (0, -24))  # px at 512
 
 def edit(
     edits: Annotated[int, typer.Option(min=1, help="How many seeds, one drag each.")] = 12,
-    points_: Annotated[int, typer.Option("--points", min=1, help="1: the nose; 68: a face's landmarks.")] = 1,
-    mask: Annotated[bool, typer.Option("--mask", help="Only the face may move.")] = False,
+    points_: PointsOption = 1,
+    mask: MaskOption = False,
     model: ModelOption = "ffhq",
     device: DeviceOption = "auto",
     layout: LayoutOption = "local",
-    whole_map: Annotated[bool, typer.Option("--whole-map", help="The plain way: whole feature maps.")] = False,
+    whole_map: WholeMapOption = False,
     max_steps: Annotated[int, typer.Option(min=1, help="Latent updates at most.")] = 300,
     seed: Annotated[int, typer.Option(min=0, help="The first seed.")] = 0,
     config: ConfigOption = None,

@@ -16,21 +16,27 @@ from draggan_runtime.cli.measure import PeakMemory, convolution_rate, flops, med
 ModelOption = Annotated[str, typer.Option(help="Model; see draggan models list.")]
 DeviceOption = Annotated[str, typer.Option(help="auto, cpu, cuda:0.")]
 LayoutOption = Annotated[str, typer.Option(help="Launch file or name.")]
+PointsOption = Annotated[int, typer.Option("--points", min=1, help="1: the nose; 68: a face's landmarks.")]
+MaskOption = Annotated[bool, typer.Option("--mask", help="Only the face may move.")]
+WholeMapOption = Annotated[bool, typer.Option("--whole-map", help="The plain way: whole feature maps.")]
 ConfigOption = Annotated[str | None, typer.Option(help="Parameter preset, instead of the one named as the model.")]
 
 
 def step(
-    points_: Annotated[int, typer.Option("--points", min=1, help="1: the nose; 68: a face's landmarks.")] = 1,
-    mask: Annotated[bool, typer.Option("--mask", help="Only the face may move.")] = False,
+    points_: PointsOption = 1,
+    mask: MaskOption = False,
     model: ModelOption = "ffhq",
     device: DeviceOption = "auto",
     layout: LayoutOption = "local",
-    whole_map: Annotated[bool, typer.Option("--whole-map", help="The plain way: whole feature maps.")] = False,
+    whole_map: WholeMapOption = False,
     compare: Annotated[bool, typer.Option("--compare", help="Both ways, in turn, and their ratio.")] = False,
     steps: Annotated[int, typer.Option(min=2, help="Latent updates a repeat.")] = 20,
     repeats: Annotated[int, typer.Option(min=1)] = 3,
     seed: Annotated[int, typer.Option(min=0)] = 7,
-    config: ConfigOption = None,
+    config: PointsOption = Annotated[int, typer.Option("--points", min=1, help="1: the nose; 68: a face's landmarks.")]
+MaskOption = Annotated[bool, typer.Option("--mask", help="Only the face may move.")]
+WholeMapOption = Annotated[bool, typer.Option("--whole-map", help="The plain way: whole feature maps.")]
+ConfigOption = None,
     set_: SetOption = None,
     format_: FormatOption = Format.table,
 ) -> None:

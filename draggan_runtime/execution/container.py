@@ -161,6 +161,8 @@ class Container:
         turn = hosted.accept(delivery.port, delivery.message)
         if turn is None:
             return
+        if self.watcher is not None:
+            self.watcher(delivery.node, turn)
 
         def step() -> None:
             started = time.monotonic()

@@ -1,7 +1,7 @@
 """Containers as Ray actors.
 
 A private cluster on loopback: no dashboard, no usage reports, no attaching to clusters that happen to run. The drag
-is a streaming generator with one item in flight; cancel and goal changes come in by a concurrency group of their
+is a streaming generator with two items in flight; cancel and goal changes come in by a concurrency group of their
 own, so they are heard while the loop runs.
 """
 
