@@ -33,10 +33,7 @@ def step(
     steps: Annotated[int, typer.Option(min=2, help="Latent updates a repeat.")] = 20,
     repeats: Annotated[int, typer.Option(min=1)] = 3,
     seed: Annotated[int, typer.Option(min=0)] = 7,
-    config: PointsOption = Annotated[int, typer.Option("--points", min=1, help="1: the nose; 68: a face's landmarks.")]
-MaskOption = Annotated[bool, typer.Option("--mask", help="Only the face may move.")]
-WholeMapOption = Annotated[bool, typer.Option("--whole-map", help="The plain way: whole feature maps.")]
-ConfigOption = None,
+    config: ConfigOption = None,
     set_: SetOption = None,
     format_: FormatOption = Format.table,
 ) -> None:
