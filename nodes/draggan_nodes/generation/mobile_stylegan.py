@@ -8,6 +8,10 @@ Style slots have the numbers of the StyleGAN2 it was distilled from: slot 0 driv
 3i + 1 block i's modulation before the wavelet and its first convolution, 3i + 2 its second, and 21 the last
 1x1. Slots 3, 6, ..., 18 and 22, where StyleGAN2 has its other toRGB layers, drive nothing.
 
+Styles scale the maps, not the weights: n cells of C_in channels are n C_in products, forward and backward, where scaled
+weights are C_in C_out, and n C_in C_out for their gradient. Of the whole map of 64 rows a step takes 66 ms so, 81 with
+scaled weights; of 6 x 6 cells of it the weights would be most of the work.
+
 Inside, maps are ``[B, rows, columns, C]``: depthwise convolutions and the wavelet are several times faster so.
 """
 
