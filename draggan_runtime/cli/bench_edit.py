@@ -130,14 +130,10 @@ def render(
     if format_ is Format.json:
         print_json(found)
         return
-    table = Table("model", "device", "size", "ms per picture", "FLOPs", "of the machine's peak", "peak memory, MB")
-    table.add_row(
-        model,
-        found["device"],
-        " x ".join(map(str, choice.size)),
-        f"{ms:.0f}",
-        f"{done:.3g}",
-        f"{found['fraction_of_peak']:.0%}",
-        f"{found['peak_memory_mb']:.0f}",
-    )
+    table = Table("", "full picture")
+    table.add_row("ms", f"{ms:.0f}")
+    table.add_row("FLOPs", f"{done:.3g}")
+    table.add_row("of the machine's peak", f"{found['fraction_of_peak']:.0%}")
+    table.add_row("peak memory, MB", f"{found['peak_memory_mb']:.0f}")
+    Console().print(f"{model}, {found['device']}, {' x '.join(map(str, choice.size))}")
     Console().print(table)

@@ -157,16 +157,14 @@ def window(
     if format_ is Format.json:
         print_json(rows)
         return
-    table = Table("", "steps/s", "of headless", "pictures/s", "full", "the last", "keys/s", "handled", "lost")
+    table = Table("", "steps/s", "of headless", "pictures/s", "the last", "keys/s", "lost")
     for row in rows:
         table.add_row(
             row["run"],
             f"{row['steps_per_second']:.1f}",
             f"{row['ratio']:.0%}",
             f"{row['pictures_per_second']:.1f}",
-            f"{row['full_pictures_per_second']:.1f}",
             f"{row['last_picture_after']:.2f} s",
-            f"{row['events_sent_per_second']:.0f}",
             f"{row['events_per_second']:.0f}",
             f"{row['events_lost']:.0f}",
         )
