@@ -20,7 +20,7 @@ from draggan_runtime.cli.bench_step import (
     WholeMapOption,
 )
 from draggan_runtime.cli.common import Format, FormatOption, SetOption, override, print_json
-from draggan_runtime.cli.measure import PeakMemory, convolution_rate, flops
+from draggan_runtime.cli.measure import PeakMemory, convolution_rate, flops, median
 
 WAYS = ((24, 0), (-24, 0), (0, 24), (0, -24))  # px at 512
 
@@ -68,9 +68,9 @@ def edit(
             "whole_map": whole_map,
             "edits": edits,
             "arrived": sum(run["stopped"] == "reached" for run in runs),
-            "steps": statistics.median(run["steps"] for run in runs),
-            "seconds": statistics.median(run["seconds"] for run in runs),
-            "ms_per_step": statistics.median(run["ms_per_step"] for run in runs),
+            "steps": median(runs, "steps"),
+            "seconds": median(runs, "seconds"),
+            "ms_per_step": median(runs, "ms_per_step"),
             "ms_by_stage": stages(runs) if inside else None,
             "peak_memory_mb": memory.now() if inside else None,
         }

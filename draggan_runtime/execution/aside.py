@@ -38,9 +38,9 @@ class Aside:
         self._work = None
         return node, turn, error
 
-    def wait(self) -> None:
-        """Until nothing is being done; what was done is still to be collected."""
-        if self._work is not None:
+    def wait(self, node: str | None = None) -> None:
+        """Until nothing is being done, or nothing by ``node``; what was done is still to be collected."""
+        if self._work is not None and node in (None, self._work[0]):
             self._work[2].exception()
 
     def close(self) -> None:

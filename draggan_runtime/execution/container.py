@@ -278,7 +278,7 @@ class Container:
 
     def change(self, node_id: str, params: Mapping[str, Any], needs: Mapping[str, Any] | None = None) -> None:
         """Give a node new parameters while it runs, or tell it what its consumers read now."""
-        self._aside.wait()
+        self._aside.wait(node_id)
         node = self.hosted[node_id].node
         if params:
             node.change(node.Params(**{**node.params.model_dump(), **params}))

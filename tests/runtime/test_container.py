@@ -145,6 +145,16 @@ def test_what_fails_aside_is_reported_as_ever(container, slow_renderer, monkeypa
     assert (failure.node, failure.exception) == ("renderer", "ZeroDivisionError: division by zero")
 
 
+def test_parameters_wait_only_for_their_own_node(container, slow_renderer):
+    container.deliver([Delivery("renderer", "latent", latent(1), latest=1)])
+    container.idle(busy=True)
+    container.change("tracker", {})
+    assert container._aside.collect(wait=False) is None  # still at it
+    threading.Timer(0.1, slow_renderer.set).start()
+    container.change("renderer", {})
+    assert container._aside.collect(wait=False) is not None
+
+
 def test_a_session_is_not_saved_in_the_middle_of_work_aside(container, slow_renderer):
     container.deliver([Delivery("renderer", "latent", latent(1), latest=1)])
     container.idle(busy=True)
