@@ -17,21 +17,19 @@ Inside, maps are ``[B, rows, columns, C]``: depthwise convolutions and the wavel
 
 from __future__ import annotations
 
-import os
-from collections.abc import Iterable, Mapping, Sequence
-from functools import partial
+from collections.abc import Mapping, Sequence
+from functools import cached_property
 
 import torch
 from torch import nn
 from torch.nn.functional import conv2d, leaky_relu, leaky_relu_, linear, pad
 
-from draggan_nodes.generation.compute import RGB, boxes, outputs, products
+from draggan_nodes.generation.compute import Layered
 from draggan_nodes.generation.haar import inverse_haar
-from draggan_nodes.generation.plan import Step, whole_steps
-from draggan_nodes.generation.protocol import Level, Window, known
+from draggan_nodes.generation.plan import Step
+from draggan_nodes.generation.protocol import Level
 from draggan_nodes.generation.styles import Styles
 
-MODE = os.environ.get("MODE", "matrix")
 Rows = tuple[int, int]
 
 
@@ -47,7 +45,7 @@ class _Weights(nn.Module):
         return self.get_buffer(name.replace(".", "/"))
 
 
-class MobileStyleGAN(nn.Module):
+class MobileStyleGAN(Layered, nn.Module):
     """The network; implements :class:`~draggan_nodes.generation.protocol.GeneratorNetwork`.
 
     ``tensors`` are those that :func:`~draggan_nodes.generation.convert.convert` makes.
@@ -123,29 +121,10 @@ class MobileStyleGAN(nn.Module):
         w = self.w_mean + truncation_psi * (self.map_w(z) - self.w_mean)
         return w[:, None].expand(-1, self.num_ws, -1).contiguous()
 
-    def boxes(
-        self, styles: Styles, windows: Mapping[str, Sequence[Sequence[Window]]]
-    ) -> dict[str, list[list[torch.Tensor]]]:
-        known(windows, self)
-        constant = self._constant(styles.w_plus)
-        return boxes(windows, constant, partial(self._layer, styles), lambda: self._maps(styles, {RGB})[RGB])
-
-    def products(self, windows: Mapping[str, Sequence[Sequence[Window]]]) -> int:
-        by_cell = [self._w["first.weight"].numel()]
-        for i in range(self._depth):
-            for layer in (f"blocks.{i}.1", f"blocks.{i}.2"):
-                by_cell.append(self._w[f"{layer}.depthwise"].numel() + self._w[f"{layer}.pointwise"].numel())
-        return products(windows, self._w["const"], by_cell)
-
-    def features(
-        self, w_plus: torch.Tensor, levels: Iterable[str], *, slots: int | None = None
-    ) -> dict[str, torch.Tensor]:
-        return self._maps(Styles(w_plus, slots), known(levels, self))
-
     @torch.no_grad()
     def image(self, w_plus: torch.Tensor) -> torch.Tensor:
         styles = Styles(w_plus)
-        x = self._first(styles, self._constant(w_plus)).permute(0, 2, 3, 1)
+        x = self._first(styles, self.constant_of(w_plus)).permute(0, 2, 3, 1)
         for i in range(self._depth - 1):
             x = torch.cat([self._block(x, i, styles, rows) for rows in _stripes(2 * x.shape[1])], 1)
         last = self._depth - 1
@@ -153,22 +132,23 @@ class MobileStyleGAN(nn.Module):
         rgb = [self._to_rgb(self._block(x, last, styles, rows), styles) for rows in stripes]
         return self._picture(torch.cat(rgb, 1))
 
-    def _maps(self, styles: Styles, levels: set[str]) -> dict[str, torch.Tensor]:
-        """Whole maps; computes the layers that these need."""
-        maps: dict[str, torch.Tensor] = {}
-        constant = self._constant(styles.w_plus)
-        steps = whole_steps(2 * self._depth + 1, constant)
-        for i, x in enumerate(outputs(steps, constant, partial(self._layer, styles))):
-            if i % 2 == 0 and str(x.shape[-2]) in levels:
-                maps[str(x.shape[-2])] = x
-            if maps.keys() == levels:
-                return maps
-        return {**maps, RGB: self._picture(self._to_rgb(x.permute(0, 2, 3, 1), styles))}
+    @property
+    def constant(self) -> torch.Tensor:
+        return self._w["const"]
 
-    def _constant(self, w_plus: torch.Tensor) -> torch.Tensor:
-        return self._w["const"].expand(len(w_plus), -1, -1, -1)
+    @cached_property
+    def products_by_cell(self) -> Sequence[int]:
+        by_cell = [self._w["first.weight"].numel()]
+        for i in range(self._depth):
+            for layer in (f"blocks.{i}.1", f"blocks.{i}.2"):
+                by_cell.append(self._w[f"{layer}.depthwise"].numel() + self._w[f"{layer}.pointwise"].numel())
+        return by_cell
 
-    def _layer(self, styles: Styles, i: int, x: torch.Tensor, step: Step) -> torch.Tensor:
+    def add_rgb(self, styles: Styles, i: int, x: torch.Tensor, rgb: torch.Tensor | None) -> torch.Tensor | None:
+        """Only the last layer has a picture."""
+        return self._picture(self._to_rgb(x.permute(0, 2, 3, 1), styles)) if i == 2 * self._depth else None
+
+    def layer(self, styles: Styles, i: int, x: torch.Tensor, step: Step) -> torch.Tensor:
         """What ``step`` computes of layer i, from what the layer before gave; ``[T, C, rows, columns]``."""
         if i == 0:
             return self._first(styles, x)

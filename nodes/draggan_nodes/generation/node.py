@@ -236,7 +236,7 @@ class Generator(Node):
             values = {name: computed[name][0][: len(of)] for name, of in wanted.items()}
             boxes = {
                 name: tuple(
-                    box(part, window, levels[name].stride, size)
+                    box(part, window, levels[name], size)
                     for part, window in zip(values[name], wanted[name], strict=True)
                 )
                 for name in wanted

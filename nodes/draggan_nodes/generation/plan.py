@@ -75,10 +75,9 @@ def gather(x: torch.Tensor, rows: torch.Tensor) -> torch.Tensor:
     return embedding(rows, x.permute(0, 2, 3, 1).flatten(0, 2)).movedim(-1, -3)
 
 
-def whole_steps(layers: int, constant: torch.Tensor) -> tuple[Step, ...]:
-    """Everything of the first ``layers`` layers after the ``constant`` ``[B, C, rows, columns]``."""
-    first = constant.shape[-2], constant.shape[-1]
-    return tuple(Step(whole_maps(size_of(i, first), len(constant))) for i in range(layers))
+def whole_steps(layers: int, count: int, first: tuple[int, int]) -> tuple[Step, ...]:
+    """Everything of the first ``layers`` layers of ``count`` latents; ``first``: rows and columns of the constant."""
+    return tuple(Step(whole_maps(size_of(i, first), count)) for i in range(layers))
 
 
 def plan(wanted: Wanted, count: int, first: tuple[int, int], device: torch.device) -> Plan:

@@ -32,6 +32,10 @@ class Window(NamedTuple):
     right: int
 
 
+#: By level, of each latent, windows of its map.
+Windows = Mapping[str, Sequence[Sequence[Window]]]
+
+
 class GeneratorNetwork(Protocol):
     """A generator with a mapping network z -> w and a synthesis network driven by one w per slot ("W+").
 
@@ -88,16 +92,14 @@ class GeneratorNetwork(Protocol):
     def mapping(self, z: torch.Tensor, truncation_psi: float = 1.0) -> torch.Tensor:
         """w_plus ``[B, num_ws, w_dim]`` of z ``[B, z_dim]``: each slot is ``w_mean + psi * (w - w_mean)``."""
 
-    def boxes(
-        self, styles: Styles, windows: Mapping[str, Sequence[Sequence[Window]]]
-    ) -> dict[str, list[list[torch.Tensor]]]:
+    def boxes(self, styles: Styles, windows: Windows) -> dict[str, list[list[torch.Tensor]]]:
         """Windows of feature maps ``[C, rows, columns]``: by level, those wanted of each latent, differentiable in it.
 
         Equal, up to rounding, to what :meth:`features` gives there, but computes little more than the cells that
         these depend on; the whole map where that is cheaper. Raises KeyError for a level it does not have.
         """
 
-    def products(self, windows: Mapping[str, Sequence[Sequence[Window]]]) -> int:
+    def products(self, windows: Windows) -> int:
         """How many products, about, the convolutions of :meth:`boxes` take; the backward pass takes as many again."""
 
     def features(
@@ -111,11 +113,3 @@ class GeneratorNetwork(Protocol):
 
     def image(self, w_plus: torch.Tensor) -> torch.Tensor:
         """Picture ``[B, 3, H, W]``, RGB, about [-1, 1], not clamped; without gradient."""
-
-
-def known(levels: Iterable[str], network: GeneratorNetwork) -> set[str]:
-    """``levels`` as a set. Raises KeyError for one that ``network`` does not have."""
-    wanted = set(levels)
-    if unknown := wanted - network.levels.keys():
-        raise KeyError(f"no level {sorted(unknown)}")
-    return wanted

@@ -5,9 +5,11 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Mapping, Sequence
 
+import numpy as np
 import torch
 
 from draggan_nodes.generation.protocol import Level, Window
+from draggan_runtime.box_set import cell
 from draggan_runtime.boxes import Region, around
 from draggan_runtime.messages import XY, Box, NeedBoxes
 from draggan_runtime.node import Need
@@ -68,16 +70,17 @@ def _cells(low: float, high: float, stride: float, count: int) -> tuple[int, int
     As many cells wherever the reads begin within a cell, and at the border too, where fewer would do.
     """
     length = min(math.ceil((high - low) / stride - 1e-6) + 2, count)
-    first = math.floor((low + 0.5) / stride - 0.5)
+    first = math.floor(cell(np.asarray(low), stride))
     start = min(max(first, 0), count - length)
     return start, start + length
 
 
-def box(values: torch.Tensor, window: Window, stride: float, size: tuple[int, int]) -> Box:
+def box(values: torch.Tensor, window: Window, level: Level, size: tuple[int, int]) -> Box:
     """The box that a window's ``values`` ``[C, h, w]`` are; ``size`` (W, H) px of the output.
 
     Values are contiguous, as they are after a journey between processes: sums over them, whose rounding depends
     on the order in memory, then agree in every layout.
     """
-    map_size = round(size[0] / stride), round(size[1] / stride)
-    return Box(values.detach().contiguous(), (window.left, window.top), stride, map_size)
+    everything = whole_map(level, size)
+    map_size = everything.right, everything.bottom
+    return Box(values.detach().contiguous(), (window.left, window.top), level.stride, map_size)

@@ -9,17 +9,17 @@ Computes in float32 without clamping (checkpoints trained in half precision clam
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
-from functools import partial
+from collections.abc import Mapping, Sequence
+from functools import cached_property
 from typing import Self
 
 import torch
 from torch import nn
 from torch.nn.functional import one_hot
 
-from draggan_nodes.generation.compute import RGB, boxes, outputs, products
-from draggan_nodes.generation.plan import Step, whole_steps
-from draggan_nodes.generation.protocol import Level, Window, known
+from draggan_nodes.generation.compute import Layered
+from draggan_nodes.generation.plan import Step
+from draggan_nodes.generation.protocol import Level, Window
 from draggan_nodes.generation.stylegan2_block import Block, under
 from draggan_nodes.generation.stylegan2_layers import upsample
 from draggan_nodes.generation.stylegan2_mapping import MappingNetwork
@@ -29,7 +29,7 @@ from draggan_nodes.generation.w_statistics import w_statistics
 from draggan_runtime.errors import UserError
 
 
-class StyleGAN2(nn.Module):
+class StyleGAN2(Layered, nn.Module):
     """The network; implements :class:`~draggan_nodes.generation.protocol.GeneratorNetwork`.
 
     All sizes are read from ``state``, a state dict with the names of the published PyTorch checkpoints. ``label``:
@@ -144,25 +144,9 @@ class StyleGAN2(nn.Module):
         w = self.w_avg + truncation_psi * (self.map_w(z, c) - self.w_avg)
         return w[:, None].expand(-1, self.num_ws, -1).contiguous()
 
-    def boxes(
-        self, styles: Styles, windows: Mapping[str, Sequence[Sequence[Window]]]
-    ) -> dict[str, list[list[torch.Tensor]]]:
-        known(windows, self)
-        constant = self._constant(styles.w_plus)
-        return boxes(windows, constant, partial(self._layer, styles), lambda: self._maps(styles, {RGB})[RGB])
-
-    def products(self, windows: Mapping[str, Sequence[Sequence[Window]]]) -> int:
-        by_cell = [layer.products for block in self._blocks for layer in block.layers]
-        return products(windows, self.const, by_cell)
-
-    def features(
-        self, w_plus: torch.Tensor, levels: Iterable[str], *, slots: int | None = None
-    ) -> dict[str, torch.Tensor]:
-        return self._maps(Styles(w_plus, slots), known(levels, self))
-
     @torch.no_grad()
     def image(self, w_plus: torch.Tensor) -> torch.Tensor:
-        x, rgb = self._constant(w_plus), None
+        x, rgb = self.constant_of(w_plus), None
         for i, block in enumerate(self._blocks):
             last = block.side == self.side
             slots = range(2 * i + 1 - len(block.layers), 2 * i + 1)
@@ -179,35 +163,25 @@ class StyleGAN2(nn.Module):
         assert rgb is not None
         return rgb
 
-    def _maps(self, styles: Styles, levels: set[str]) -> dict[str, torch.Tensor]:
-        """Whole maps; computes the layers that these need."""
-        maps: dict[str, torch.Tensor] = {}
-        rgb = None
-        constant = self._constant(styles.w_plus)
-        steps = whole_steps(2 * len(self.blocks) - 1, constant)
-        for i, x in enumerate(outputs(steps, constant, partial(self._layer, styles))):
-            if i % 2:
-                continue
-            if (level := str(x.shape[-2])) in levels:
-                maps[level] = x
-            if maps.keys() == levels:
-                return maps
-            if RGB in levels:
-                rgb = _added(rgb, self._blocks[i // 2].to_rgb(x, styles.w(i + 1)))
-        assert rgb is not None
-        return {**maps, RGB: rgb}
+    @property
+    def constant(self) -> torch.Tensor:
+        return self.const
 
-    def _layer(self, styles: Styles, i: int, x: torch.Tensor, step: Step) -> torch.Tensor:
+    @cached_property
+    def products_by_cell(self) -> Sequence[int]:
+        return [layer.products for block in self._blocks for layer in block.layers]
+
+    def layer(self, styles: Styles, i: int, x: torch.Tensor, step: Step) -> torch.Tensor:
         layer = self._blocks[(i + 1) // 2].layers[0 if i % 2 else -1]
         out: torch.Tensor = layer(x, styles.of(i, i, layer.modulation), step)
         return out
 
+    def add_rgb(self, styles: Styles, i: int, x: torch.Tensor, rgb: torch.Tensor | None) -> torch.Tensor | None:
+        return _added(rgb, self._blocks[i // 2].to_rgb(x, styles.w(i + 1)))
+
     @property
     def _blocks(self) -> list[Block]:
         return [block for block in self.blocks if isinstance(block, Block)]
-
-    def _constant(self, w_plus: torch.Tensor) -> torch.Tensor:
-        return self.const.expand(len(w_plus), -1, -1, -1)
 
     def _classes(self, labels: torch.Tensor) -> torch.Tensor:
         return one_hot(labels, self.c_dim).to(self.w_avg)
