@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import torch
 from hypothesis import strategies as st
@@ -17,8 +19,8 @@ def random_map(seed: int, channels: int = 3) -> torch.Tensor:
     return torch.from_numpy(np.random.RandomState(seed).randn(channels, ROWS, COLUMNS))
 
 
-def value(cells: torch.Tensor, x: float, y: float) -> torch.Tensor:
-    """``[C]`` of a whole map ``[C, rows, columns]`` at a pixel, the border continued."""
+def value(cells: Any, x: float, y: float) -> Any:
+    """``[C]`` of a whole map ``[C, rows, columns]``, array or tensor, at a pixel, the border continued."""
     rows, columns = cells.shape[-2:]
     u = min(max((x + 0.5) / STRIDE - 0.5, 0), columns - 1)
     v = min(max((y + 0.5) / STRIDE - 0.5, 0), rows - 1)

@@ -7,15 +7,13 @@ from collections.abc import Callable
 import numpy as np
 import pytest
 import torch
-from box_helpers import anywhere, boxes_for, random_map
-from box_helpers import value as value_of_map
+from box_helpers import STRIDE, anywhere, boxes_for, random_map, value
 from draggan_nodes.motion.supervision import disc, fixed_cells, mask_term, regions_read, steps_toward, supervise
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from draggan_runtime.boxes import crop, whole
 
-STRIDE = 16.0
 SIDE = 12  # cells
 OFFSETS = disc(3) * 2.0
 INSIDE = np.array([[60.3, 71.9], [120.0, 100.5]])
@@ -24,17 +22,6 @@ TARGETS = np.array([[90.0, 60.0], [110.0, 140.0]])
 
 def feature_map(seed: int = 0, channels: int = 5) -> torch.Tensor:
     return torch.from_numpy(np.random.RandomState(seed).randn(channels, SIDE, SIDE))
-
-
-def value(cells: np.ndarray, x: float, y: float) -> np.ndarray:
-    """Bilinear value at a pixel, the border continued: written down once more, one point at a time."""
-    u = min(max((x + 0.5) / STRIDE - 0.5, 0), SIDE - 1)
-    v = min(max((y + 0.5) / STRIDE - 0.5, 0), SIDE - 1)
-    i, j = min(int(u), SIDE - 2), min(int(v), SIDE - 2)
-    a, b = u - i, v - j
-    above = (1 - a) * cells[:, j, i] + a * cells[:, j, i + 1]
-    below = (1 - a) * cells[:, j + 1, i] + a * cells[:, j + 1, i + 1]
-    return (1 - b) * above + b * below
 
 
 def loss_by_loops(
@@ -216,7 +203,7 @@ def test_many_boxes_give_what_autograd_gives_on_the_whole_map(data: st.DataObjec
     steps = steps_toward(positions, targets, 2.0, 2.0)
     terms = [cells.sum() * 0]
     for p, d in zip(positions, steps, strict=True):
-        pairs = [(value_of_map(cells.detach(), *(p + o)), value_of_map(cells, *(p + d + o))) for o in offsets]
+        pairs = [(value(cells.detach(), *(p + o)), value(cells, *(p + d + o))) for o in offsets]
         terms.append(torch.stack([(a - b).abs().mean() for a, b in pairs]).mean() * bool(d.any()))
     expected = torch.stack(terms).sum()
     (slope,) = torch.autograd.grad(expected, cells)
