@@ -99,7 +99,13 @@ class Latent(Message):
 
 @dataclass(frozen=True, kw_only=True)
 class Begin(Message):
-    """A drag begins: the optimiser's moments are reset, and the current latent becomes the drag's start."""
+    """A drag begins: the optimiser's moments are reset, and the current latent becomes the drag's start.
+
+    ``resume``: a drag that was interrupted goes on from restored states: nothing is reset, and this step's latent and
+    features come again.
+    """
+
+    resume: bool = False
 
 
 @dataclass(frozen=True)

@@ -165,7 +165,10 @@ class Node:
         return type(self).State()
 
     def snapshot(self, state: Any) -> dict[str, Any]:
-        """The state as plain values and arrays, so that :meth:`restore` continues exactly."""
+        """The state as plain values, arrays, tensors and mappings of them, so that :meth:`restore` continues exactly.
+
+        What did not change should be the same object as before: only what is another one is sent and kept.
+        """
         if is_dataclass(state):
             return {f.name: getattr(state, f.name) for f in fields(state)}
         return {}

@@ -10,7 +10,7 @@ from __future__ import annotations
 import math
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -54,11 +54,15 @@ class Feedback:
 
 @dataclass(frozen=True)
 class ParamsChange:
-    """New parameters for a node while it runs, and what its consumers read now (None: as before)."""
+    """New parameters for a node while it runs, and what its consumers read now (None: as before).
+
+    ``session``: whom they are for; None: for all.
+    """
 
     node: str
     params: dict[str, Any]
     needs: dict[str, Any] | None = None
+    session: str | None = None
 
 
 class Inbox:
@@ -96,6 +100,7 @@ class DragAction:
         self.node_id = node_id
         self.router = router
         self.params: Any = Drag.Params(**graph.nodes[node_id].params)
+        self.tuned: dict[str, Any] = {}  # by session, where it has parameters of its own
         self.inbox = Inbox()
         self._received: dict[str, dict[str, Message]] = {}
         router.sinks[node_id] = self._receive
@@ -103,12 +108,20 @@ class DragAction:
     def _receive(self, delivery: Delivery) -> None:
         self._received.setdefault(delivery.message.session, {})[delivery.port] = delivery.message
 
+    def received(self, session: str) -> dict[str, Any]:
+        """By input port, the last message of a session."""
+        return self._received.setdefault(session, {})
+
+    def forget(self, session: str) -> None:
+        """Drop everything kept for a session."""
+        self._received.pop(session, None)
+        self.tuned.pop(session, None)
+
     def run(self, session: str) -> Iterator[Feedback]:
         """Drag until the end; the last item with a progress says why it stopped, then only messages follow."""
-        run = _Run(self, session)
         self.inbox.open()
         try:
-            yield from run.steps()
+            yield from self._steps(Run(self, session))
         finally:
             leftover = self.inbox.drain(close=True)
         self.apply(leftover)
@@ -120,72 +133,81 @@ class DragAction:
         if deliveries := self.router.take_outside():
             yield Feedback(deliveries=deliveries)
 
+    def _steps(self, run: Run) -> Iterator[Feedback]:
+        run.begin()
+        while True:
+            progress = run.report()
+            yield Feedback(progress, self.router.take_outside())
+            if progress.stopped:
+                return
+            self.apply(self.inbox.drain())
+            if self.inbox.cancelled.is_set() or not run.wanted:
+                yield Feedback(replace(progress, stopped="cancelled"), self.router.take_outside())
+                return
+            self.router.idle(busy=True)
+            self.step([run])
+
+    def step(self, runs: Iterable[Run]) -> None:
+        """Let each run's gradient through, all at once, so that what can be computed together is."""
+        self.router.emit(self.node_id, "gradient", *(run.gradient() for run in runs))
+        self.router.settle()
+
     def apply(self, items: list[Delivery | ParamsChange]) -> None:
         """Take in what came from outside; everything has it before this returns."""
         for item in items:
             if isinstance(item, Delivery):
                 self.router.send([item])
-            elif item.node == self.node_id:
+            elif item.node != self.node_id:
+                self.router.change(item.node, item.params, item.needs, item.session)
+            elif item.session is None:
                 self.params = Drag.Params(**{**self.params.model_dump(), **item.params})
             else:
-                self.router.change(item.node, item.params, item.needs)
+                known = self.tuned.get(item.session, self.params)
+                self.tuned[item.session] = Drag.Params(**{**known.model_dump(), **item.params})
         self.router.settle()
 
 
-class _Run:
-    """One drag of one session."""
+class Run:
+    """One drag of one session, step by step: :meth:`begin`, then :meth:`report` and a step in turn.
 
-    def __init__(self, action: DragAction, session: str) -> None:
+    ``drag_steps`` and ``seconds``: those made before, where an interrupted drag goes on.
+    """
+
+    def __init__(self, action: DragAction, session: str, drag_steps: int = 0, seconds: float = 0.0) -> None:
         self.action = action
         self.router = action.router
         self.session = session
-        self.received = action._received.setdefault(session, {})
-        self.started = time.monotonic()
-        self.drag_steps = 0
+        self.received = action.received(session)
+        self.started = time.monotonic() - seconds
+        self.drag_steps = drag_steps
 
-    def steps(self) -> Iterator[Feedback]:
+    @property
+    def wanted(self) -> bool:
+        """False once every point has been taken away."""
+        return bool(self.received["goal"].points)
+
+    def begin(self, resume: bool = False) -> None:
+        """Ask for the features of the current latent. ``resume``: of an interrupted drag whose states are restored."""
         latent: Any = self.received.get("latent")
-        step = latent.step if latent else 0
         self.received.pop("handles", None)
         self.received.pop("gradient", None)
-        self._send("begin", Begin(session=self.session, step=step))
-        while True:
-            failure = self._failure()
-            progress = self._progress(failure)
-            yield Feedback(progress, self.router.take_outside())
-            if progress.stopped:
-                return
-            self.action.apply(self.action.inbox.drain())
-            goal: Any = self.received.get("goal")
-            if self.action.inbox.cancelled.is_set() or not goal.points:
-                yield Feedback(replace(progress, stopped="cancelled"), self.router.take_outside())
-                return
-            self.router.idle(busy=True)
-            gradient: Any = self.received.pop("gradient")
-            self._send("gradient", gradient)
-            self.drag_steps += 1
-
-    def _send(self, port: str, message: Message) -> None:
-        self.router.emit(self.action.node_id, port, message)
+        step = latent.step if latent else 0
+        self.router.emit(self.action.node_id, "begin", Begin(session=self.session, step=step, resume=resume))
         self.router.settle()
 
-    def _failure(self) -> NodeFailure | None:
-        failures = [f for f in self.router.take_failures() if f.session == self.session]
-        if failures:
-            return failures[0]
-        latent: Latent | None = self.received.get("latent")  # type: ignore[assignment]
-        missing = [port for port in ("latent", "handles", "gradient") if port not in self.received]
-        if not missing and latent is not None:
-            missing = [p for p in ("handles", "gradient") if self.received[p].step != latent.step]
-        if missing:
-            return NodeFailure(self.action.node_id, "runtime/drag", self.session, f"no {missing[0]} came for this step")
-        return None
+    def gradient(self) -> FeatureGradient:
+        """The gradient of this step, to be let through; a step more is counted."""
+        self.drag_steps += 1
+        gradient: FeatureGradient = self.received.pop("gradient")
+        return gradient
 
-    def _progress(self, failure: NodeFailure | None) -> Progress:
-        latent: Latent | None = self.received.get("latent")  # type: ignore[assignment]
-        handles: Handles | None = self.received.get("handles")  # type: ignore[assignment]
-        gradient: FeatureGradient | None = self.received.get("gradient")  # type: ignore[assignment]
-        goal: Goal | None = self.received.get("goal")  # type: ignore[assignment]
+    def report(self) -> Progress:
+        """How far it is; ``stopped`` is set if it cannot or need not go on."""
+        failure = self._failure()
+        latent: Latent | None = self.received.get("latent")
+        handles: Handles | None = self.received.get("handles")
+        gradient: FeatureGradient | None = self.received.get("gradient")
+        goal: Goal | None = self.received.get("goal")
         targets = {p.id: p.target for p in goal.points} if goal else {}
         positions = handles.positions if handles else {}
         distances = {i: math.dist(xy, targets[i]) for i, xy in positions.items() if i in targets}
@@ -203,10 +225,22 @@ class _Run:
             failure=failure,
         )
 
+    def _failure(self) -> NodeFailure | None:
+        failures = self.router.take_failures(self.session)
+        if failures:
+            return failures[0]
+        latent: Latent | None = self.received.get("latent")
+        missing = [port for port in ("latent", "handles", "gradient") if port not in self.received]
+        if not missing and latent is not None:
+            missing = [p for p in ("handles", "gradient") if self.received[p].step != latent.step]
+        if missing:
+            return NodeFailure(self.action.node_id, "runtime/drag", self.session, f"no {missing[0]} came for this step")
+        return None
+
     def _stopped(
         self, failure: NodeFailure | None, handles: Handles | None, distances: dict[int, float]
     ) -> Stopped | None:
-        params = self.action.params
+        params = self.action.tuned.get(self.session, self.action.params)
         if failure is not None or handles is None:
             return "failed"
         if not distances:

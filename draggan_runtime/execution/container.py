@@ -10,11 +10,13 @@ import time
 import traceback
 from collections import defaultdict, deque
 from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
 from typing import Any
 
 from draggan_runtime.errors import DragganError, StartError
 from draggan_runtime.execution.aside import Aside
 from draggan_runtime.execution.delivery import Delivery, Outcome, Waiting, along
+from draggan_runtime.execution.parts import Delta, Parts, apply, between, flat
 from draggan_runtime.execution.share import Share
 from draggan_runtime.graph.model import ContainerSpec, Edge, ResolvedGraph
 from draggan_runtime.messages import Message, NodeFailure
@@ -24,8 +26,19 @@ from draggan_runtime.threads import at_most
 MOST_THREADS = 8  # more bring nothing to convolutions on maps of 64 x 64
 
 
+@dataclass(frozen=True)
+class Tuning:
+    """The parameters a node steps with, and what its consumers read."""
+
+    params: Any
+    needs: Mapping[str, Any]
+
+
 class Hosted:
-    """One node in a container: the node, what it has received by session, and where its outputs go."""
+    """One node in a container: the node, what it has received by session, and where its outputs go.
+
+    ``tuned``: by session, what the node steps with where that is not what all others have (``common``).
+    """
 
     def __init__(self, node: Node, impl: str, graph: ResolvedGraph) -> None:
         self.node = node
@@ -39,6 +52,8 @@ class Hosted:
                 self.shares[edge.target_port] = Share(edge.qos.share)
         self.sync_ports = [name for name, port in node.inputs.items() if port.role == "sync"]
         self.seconds = 0.0  # spent in the node's own steps
+        self.common = Tuning(node.params, node.context.needs)
+        self.tuned: dict[str, Tuning] = {}
         self.states: dict[str, Any] = {}
         self.latched: dict[str, dict[str, Message]] = defaultdict(dict)
         self.syncing: dict[str, dict[str, Message]] = defaultdict(dict)
@@ -63,6 +78,26 @@ class Hosted:
             return None
         return self.turn(message.session, message.step, self.syncing.pop(message.session))
 
+    def alike(self, turns: Iterable[Turn]) -> list[tuple[Tuning, list[Turn]]]:
+        """The turns that may be made together, and with what."""
+        groups: list[tuple[Tuning, list[Turn]]] = []
+        for turn in turns:
+            tuning = self.tuned.get(turn.session, self.common)
+            for known, of in groups:
+                if known is tuning or known == tuning:
+                    of.append(turn)
+                    break
+            else:
+                groups.append((tuning, [turn]))
+        return groups
+
+    def tune(self, tuning: Tuning) -> None:
+        """Let the node step with ``tuning`` from now on."""
+        if tuning.params is not self.node.params:
+            self.node.change(tuning.params)
+        if tuning.needs is not self.node.context.needs:
+            self.node.change_needs(tuning.needs)
+
     def check(self, turn: Turn) -> None:
         """Raise TypeError if the turn emitted something the node does not declare."""
         for port, message in turn.emitted:
@@ -74,9 +109,12 @@ class Hosted:
 
 
 class Container:
-    """The nodes of one :class:`ContainerSpec`, made, wired and stepped in this process."""
+    """The nodes of one :class:`ContainerSpec`, made, wired and stepped in this process.
 
-    def __init__(self, graph: ResolvedGraph, spec: ContainerSpec | None) -> None:
+    ``accounts``: tell in each outcome what changed in the sessions' states.
+    """
+
+    def __init__(self, graph: ResolvedGraph, spec: ContainerSpec | None, *, accounts: bool = False) -> None:
         self.graph = graph
         self.spec = spec
         self.hosted: dict[str, Hosted] = {}
@@ -84,6 +122,9 @@ class Container:
         self.watcher: Callable[[str, Turn], None] | None = None
         self._waiting = Waiting()
         self._aside = Aside()
+        self._accounts = accounts
+        self._parts: dict[str, Parts] = {}
+        self._touched: set[tuple[str, str]] = set()
 
     # -- lifecycle ---------------------------------------------------------------------------------------------
 
@@ -163,6 +204,7 @@ class Container:
             return
         if self.watcher is not None:
             self.watcher(delivery.node, turn)
+        hosted.tune(hosted.tuned.get(turn.session, hosted.common))
 
         def step() -> None:
             started = time.monotonic()
@@ -211,7 +253,23 @@ class Container:
 
     def _finish(self, outcome: Outcome) -> Outcome:
         outcome.pending = bool(self._waiting) or self._aside.busy
+        if self._accounts:
+            outcome.parts = self._changed()
         return outcome
+
+    def _changed(self) -> dict[str, Delta]:
+        """By session, what changed since the last call."""
+        deltas: dict[str, Delta] = {}
+        for node_id, session in self._touched:
+            hosted = self.hosted[node_id]
+            known = self._parts.setdefault(session, {})
+            before = {path: part for path, part in known.items() if path[0] == node_id}
+            after = flat(hosted.node.snapshot(hosted.states[session]), (node_id,))
+            if delta := between(before, after):
+                apply(known, delta)
+                deltas[session] = deltas.get(session, Delta()).then(delta)
+        self._touched.clear()
+        return deltas
 
     def _run(self, queue: deque[Delivery], outcome: Outcome, now: bool = False) -> None:
         while queue:
@@ -238,6 +296,16 @@ class Container:
 
     def _step(self, node_id: str, turns: list[Turn], outcome: Outcome) -> deque[Delivery]:
         hosted = self.hosted[node_id]
+        deliveries: deque[Delivery] = deque()
+        for tuning, together in hosted.alike(turns):
+            if tuning.params is not hosted.node.params or tuning.needs is not hosted.node.context.needs:
+                self._aside.wait(node_id)
+                hosted.tune(tuning)
+            deliveries.extend(self._step_alike(node_id, together, outcome))
+        return deliveries
+
+    def _step_alike(self, node_id: str, turns: list[Turn], outcome: Outcome) -> deque[Delivery]:
+        hosted = self.hosted[node_id]
         if self.watcher is not None:
             for turn in turns:
                 self.watcher(node_id, turn)
@@ -252,6 +320,8 @@ class Container:
             return deque()
         finally:
             hosted.seconds += time.perf_counter() - started
+            if self._accounts:
+                self._touched.update((node_id, turn.session) for turn in turns)
         deliveries: deque[Delivery] = deque()
         for turn in turns:
             deliveries.extend(self._spread(hosted, turn, outcome))
@@ -276,14 +346,27 @@ class Container:
 
     # -- parameters and sessions -------------------------------------------------------------------------------
 
-    def change(self, node_id: str, params: Mapping[str, Any], needs: Mapping[str, Any] | None = None) -> None:
-        """Give a node new parameters while it runs, or tell it what its consumers read now."""
+    def change(
+        self,
+        node_id: str,
+        params: Mapping[str, Any],
+        needs: Mapping[str, Any] | None = None,
+        session: str | None = None,
+    ) -> None:
+        """Give a node new parameters while it runs, or tell it what its consumers read now.
+
+        ``session``: whom that is for; None: for all that have none of their own.
+        """
         self._aside.wait(node_id)
-        node = self.hosted[node_id].node
-        if params:
-            node.change(node.Params(**{**node.params.model_dump(), **params}))
-        if needs is not None:
-            node.change_needs(needs)
+        hosted = self.hosted[node_id]
+        before = hosted.common if session is None else hosted.tuned.get(session, hosted.common)
+        changed = hosted.node.Params(**{**before.params.model_dump(), **params}) if params else before.params
+        after = Tuning(changed, before.needs if needs is None else needs)
+        hosted.tune(after)  # at once, for the node may refuse it
+        if session is None:
+            hosted.common = after
+        else:
+            hosted.tuned[session] = after
 
     def snapshot(self, session: str) -> dict[str, Any]:
         """By node id, the session's state as plain values and arrays."""
@@ -299,14 +382,18 @@ class Container:
         self._aside.wait()
         for node_id, data in snapshot.items():
             self.hosted[node_id].states[session] = self.hosted[node_id].node.restore(data)
+            if self._accounts:
+                self._touched.add((node_id, session))
 
     def forget(self, session: str) -> None:
         """Drop everything kept for a session."""
         self._aside.wait()
         for hosted in self.hosted.values():
-            for store in (hosted.states, hosted.latched, hosted.syncing):
+            for store in (hosted.states, hosted.latched, hosted.syncing, hosted.tuned):
                 store.pop(session, None)
         self._waiting.forget(session)
+        self._parts.pop(session, None)
+        self._touched = {(node, other) for node, other in self._touched if other != session}
 
 
 def _cores() -> int:

@@ -6,6 +6,7 @@ from collections import deque
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 
+from draggan_runtime.execution.parts import Delta
 from draggan_runtime.graph.model import Edge
 from draggan_runtime.messages import Message, NodeFailure
 
@@ -72,9 +73,11 @@ class Waiting:
 class Outcome:
     """What a container gives back after work: messages for nodes elsewhere, failures, and whether work is left.
 
-    ``pending``: some ``latest`` input waits for idle time.
+    ``pending``: some ``latest`` input waits for idle time. ``parts``: by session, what changed in its states, where the
+    container keeps account of that.
     """
 
     deliveries: list[Delivery] = field(default_factory=list)
     failures: list[NodeFailure] = field(default_factory=list)
     pending: bool = False
+    parts: dict[str, Delta] = field(default_factory=dict)

@@ -25,6 +25,7 @@ from draggan_runtime.errors import StartError
 from draggan_runtime.execution.action import DragAction, Feedback, ParamsChange
 from draggan_runtime.execution.container import Container, one_line
 from draggan_runtime.execution.delivery import Delivery, Outcome
+from draggan_runtime.execution.parts import Delta
 from draggan_runtime.execution.router import Router
 from draggan_runtime.graph.model import DRAG, ResolvedGraph
 from draggan_runtime.wire import to_host
@@ -93,6 +94,8 @@ class ContainerActor:
             outcome = self.container.idle(busy=False)
             total.deliveries.extend(outcome.deliveries)
             total.failures.extend(outcome.failures)
+            for session, delta in outcome.parts.items():
+                total.parts[session] = total.parts.get(session, Delta()).then(delta)
             total.pending = outcome.pending
         return to_host(total)  # type: ignore[no-any-return]
 
@@ -102,9 +105,11 @@ class ContainerActor:
         for feedback in self.action.run(session):
             yield to_host(feedback)
 
-    def change(self, node: str, params: dict[str, Any], needs: Mapping[str, Any] | None) -> None:
+    def change(
+        self, node: str, params: dict[str, Any], needs: Mapping[str, Any] | None, session: str | None = None
+    ) -> None:
         """See :meth:`Container.change`."""
-        self.container.change(node, params, needs)
+        self.container.change(node, params, needs, session)
 
     def change_drag(self, params: dict[str, Any]) -> None:
         """New parameters for the drag action."""
@@ -118,6 +123,10 @@ class ContainerActor:
     def restore(self, session: str, snapshot: dict[str, Any]) -> None:
         """See :meth:`Container.restore`."""
         self.container.restore(session, snapshot)
+
+    def forget(self, session: str) -> None:
+        """See :meth:`Container.forget`."""
+        self.container.forget(session)
 
     def close(self) -> None:
         """Clean the nodes up."""
@@ -166,11 +175,17 @@ class RayPeer:
     def catch_up(self, deliveries: list[Delivery]) -> RayTicket:
         return RayTicket(self.handle.catch_up.remote(to_host(deliveries)))
 
-    def change(self, node: str, params: dict[str, Any], needs: Mapping[str, Any] | None) -> None:
+    def change(self, node: str, params: dict[str, Any], needs: Mapping[str, Any] | None, session: str | None) -> None:
         try:
-            ray.get(self.handle.change.remote(node, params, needs))
+            ray.get(self.handle.change.remote(node, params, needs, session))
         except RayTaskError as error:
             raise error.cause or error from None  # Ray's own text is a traceback
+
+    def restore(self, session: str, snapshot: Mapping[str, Any]) -> None:
+        ray.get(self.handle.restore.remote(session, to_host(snapshot)))
+
+    def forget(self, session: str) -> None:
+        ray.get(self.handle.forget.remote(session))
 
 
 class RayContainers:

@@ -9,6 +9,7 @@ from typing import Any, Protocol
 
 from draggan_runtime.execution.container import Container
 from draggan_runtime.execution.delivery import Delivery, Outcome, Waiting, along
+from draggan_runtime.execution.parts import Delta
 from draggan_runtime.execution.share import Share
 from draggan_runtime.graph.model import ResolvedGraph
 from draggan_runtime.messages import Message, NodeFailure
@@ -37,8 +38,16 @@ class Peer(Protocol):
         """Hand over ``latest`` messages, and let the container do all that waits for idle time."""
         ...
 
-    def change(self, node: str, params: dict[str, Any], needs: Mapping[str, Any] | None) -> None:
+    def change(self, node: str, params: dict[str, Any], needs: Mapping[str, Any] | None, session: str | None) -> None:
         """See :meth:`Container.change`."""
+        ...
+
+    def restore(self, session: str, snapshot: Mapping[str, Any]) -> None:
+        """See :meth:`Container.restore`."""
+        ...
+
+    def forget(self, session: str) -> None:
+        """See :meth:`Container.forget`."""
         ...
 
 
@@ -89,14 +98,15 @@ class Router:
         self.sinks: dict[str, Callable[[Delivery], None]] = {}
         self.outside: list[Delivery] = []
         self.failures: list[NodeFailure] = []
+        self._parts: dict[str, Delta] = {}
         self._owner = {node: spec.name for spec in graph.containers.values() for node in spec.nodes}
         self._tickets: dict[str, deque[Ticket]] = {name: deque() for name in peers}
         self._lanes = {name: Lane(peer) for name, peer in peers.items()}
 
-    def emit(self, node: str, port: str, message: Message) -> None:
-        """Send ``message`` as if from output ``port`` of ``node``."""
-        edges = (e for e in self.graph.edges if (e.source_node, e.source_port) == (node, port))
-        self.send(along(edges, message))
+    def emit(self, node: str, port: str, *messages: Message) -> None:
+        """Send ``messages`` as if from output ``port`` of ``node``, all at once."""
+        edges = [e for e in self.graph.edges if (e.source_node, e.source_port) == (node, port)]
+        self.send(delivery for message in messages for delivery in along(edges, message))
 
     def send(self, deliveries: Iterable[Delivery]) -> None:
         """Bring messages to their nodes; the container here works them off before this returns."""
@@ -128,6 +138,8 @@ class Router:
 
     def _absorb(self, outcome: Outcome) -> list[Delivery]:
         self.failures.extend(outcome.failures)
+        for session, delta in outcome.parts.items():
+            self._parts[session] = self._parts.get(session, Delta()).then(delta)
         return outcome.deliveries
 
     def _collect(self, name: str, ticket: Ticket) -> None:
@@ -167,12 +179,14 @@ class Router:
                 self.absorb(done)
         return outcome.pending or any(not lane.quiet for lane in self._lanes.values())
 
-    def change(self, node: str, params: dict[str, Any], needs: Mapping[str, Any] | None) -> None:
+    def change(
+        self, node: str, params: dict[str, Any], needs: Mapping[str, Any] | None, session: str | None = None
+    ) -> None:
         """See :meth:`Container.change`; wherever the node is."""
         if node in self.here.hosted:
-            self.here.change(node, params, needs)
+            self.here.change(node, params, needs, session)
         elif self._owner[node] in self.peers:
-            self.peers[self._owner[node]].change(node, params, needs)
+            self.peers[self._owner[node]].change(node, params, needs, session)
 
     def replace_peer(self, name: str, peer: Peer) -> None:
         """A container was started anew: what was under way there is lost."""
@@ -180,12 +194,39 @@ class Router:
         self._tickets[name] = deque()
         self._lanes[name] = Lane(peer)
 
-    def take_outside(self) -> list[Delivery]:
-        """The messages for containers that cannot be reached from here, once."""
-        taken, self.outside = self.outside, []
+    def take_outside(self, session: str | None = None) -> list[Delivery]:
+        """The messages for containers that cannot be reached from here, once; ``session``: only those of this one."""
+        taken = [d for d in self.outside if session in (None, d.message.session)]
+        self.outside = [d for d in self.outside if session not in (None, d.message.session)]
         return taken
 
-    def take_failures(self) -> list[NodeFailure]:
-        """The failures since the last call."""
-        taken, self.failures = self.failures, []
+    def take_failures(self, session: str | None = None) -> list[NodeFailure]:
+        """The failures since the last call; ``session``: only those of this one."""
+        taken = [f for f in self.failures if session in (None, f.session)]
+        self.failures = [f for f in self.failures if session not in (None, f.session)]
         return taken
+
+    def take_parts(self, session: str) -> Delta:
+        """What changed in the session's states, here and in the peers, since the last call."""
+        return self._parts.pop(session, Delta())
+
+    # -- sessions that move ------------------------------------------------------------------------------------
+
+    def restore(self, session: str, snapshot: Mapping[str, Any]) -> None:
+        """See :meth:`Container.restore`; wherever the nodes are."""
+        self.here.restore(session, {node: state for node, state in snapshot.items() if node in self.here.hosted})
+        for name, peer in self.peers.items():
+            own = {node: state for node, state in snapshot.items() if self._owner.get(node) == name}
+            if own:
+                peer.restore(session, own)
+
+    def forget(self, session: str) -> None:
+        """Drop everything kept for a session, here and in the peers."""
+        self.here.forget(session)
+        for peer in self.peers.values():
+            peer.forget(session)
+        self._parts.pop(session, None)
+        self.take_failures(session)
+        self.outside = [d for d in self.outside if d.message.session != session]
+        for lane in self._lanes.values():
+            lane.waiting.forget(session)

@@ -150,7 +150,7 @@ class Generator(Node):
             if "latent" in turn.inputs:
                 self._set(turn, turn["latent"])
             elif "begin" in turn.inputs:
-                self._begin(turn)
+                (self._resume if turn["begin"].resume else self._begin)(turn)
             elif "gradient" in turn.inputs:
                 self._descend(turn, turn["gradient"])
             else:
@@ -173,6 +173,11 @@ class Generator(Node):
         state.reference = True
         # Handles of an earlier drag may still be latched; a drag begins at the user's.
         self._look(turn, {})
+
+    def _resume(self, turn: Turn) -> None:
+        """An interrupted drag goes on: what was sent of this step is sent again."""
+        self._emit_latent(turn)
+        self._emit_features(turn)
 
     def _descend(self, turn: Turn, gradient: FeatureGradient) -> None:
         state: DragState = turn.state
@@ -265,10 +270,10 @@ class Generator(Node):
         return {
             "step": state.step,
             "origin": state.origin,
-            "start": _numpy(state.start),
-            "offset": _numpy(state.offset),
+            "start": state.start,
+            "offset": state.offset,
             "slots": state.slots,
-            "moments": moments and [_numpy(moments.first), _numpy(moments.second), moments.count],
+            "moments": moments and [moments.first, moments.second, moments.count],
             "regions": state.regions,
             "reference": state.reference,
         }
@@ -292,10 +297,6 @@ def _masked(turn: Turn) -> bool:
 def _origin(w_plus: torch.Tensor) -> str:
     """A name for a latent, the same wherever and whenever it is set."""
     return hashlib.blake2b(w_plus.cpu().numpy().tobytes(), digest_size=8).hexdigest()
-
-
-def _numpy(tensor: torch.Tensor | None) -> Any:
-    return None if tensor is None else tensor.cpu().numpy()
 
 
 def _pull(forward: Pass, gradient: FeatureGradient) -> torch.Tensor:

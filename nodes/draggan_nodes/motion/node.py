@@ -121,11 +121,11 @@ class MotionSupervision(Node):
         turn.emit("gradient", FeatureGradient(session=turn.session, step=turn.step, levels=levels, loss=loss))
 
     def snapshot(self, state: Held) -> dict[str, Any]:
-        return {"reference": None if state.reference is None else state.reference.cpu().numpy()}
+        return {"reference": state.reference}
 
     def restore(self, data: Mapping[str, Any]) -> Held:
         reference = data["reference"]
-        return Held(None if reference is None else torch.tensor(np.asarray(reference)))
+        return Held(None if reference is None else torch.as_tensor(reference))
 
 
 def _pairs(handles: Handles, goal: Goal | None) -> tuple[Array, Array]:

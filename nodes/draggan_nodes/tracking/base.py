@@ -157,18 +157,19 @@ class Tracker(Node):
             torch.stack([before[p.id].template for p in points]),
         )
         found = self.find(level, sought)
-        templates = sought.templates if found.templates is None else found.templates
+        # Where they stay, the same objects, so that nobody takes them for changed.
+        templates = [before[p.id].template for p in points] if found.templates is None else found.templates
         rows = zip(points, found.positions.tolist(), found.confidence.tolist(), templates, strict=True)
         return {p.id: Track(p.handle, (x, y), sure, template) for p, (x, y), sure, template in rows}
 
     def snapshot(self, state: Tracks) -> dict[str, Any]:
         def plain(tracks: Mapping[int, Track]) -> dict[int, dict[str, Any]]:
-            return {id: {**vars(t), "template": t.template.cpu().numpy()} for id, t in tracks.items()}
+            return {id: dict(vars(t)) for id, t in tracks.items()}
 
         return {"step": state.step, "before": plain(state.before), "now": plain(state.now)}
 
     def restore(self, data: Mapping[str, Any]) -> Tracks:
         def tracks(plain: Mapping[int, Mapping[str, Any]]) -> dict[int, Track]:
-            return {id: Track(**{**t, "template": torch.tensor(t["template"])}) for id, t in plain.items()}
+            return {id: Track(**{**t, "template": torch.as_tensor(t["template"])}) for id, t in plain.items()}
 
         return Tracks(data["step"], tracks(data["before"]), tracks(data["now"]))
