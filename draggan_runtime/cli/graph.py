@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from enum import StrEnum
 from typing import Annotated, Any
 
@@ -120,5 +121,6 @@ def _plain(graph: ResolvedGraph) -> dict[str, Any]:
             }
             for c in graph.containers.values()
         ],
+        "engines": asdict(graph.engines),
         "notes": list(graph.notes),
     }

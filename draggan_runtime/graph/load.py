@@ -11,7 +11,7 @@ from draggan_runtime.graph.expand import expand, remap
 from draggan_runtime.graph.layers import ContainerDraft, Containers, lay_config, lay_launch, lay_overrides
 from draggan_runtime.graph.layout import LOCAL, lay_out
 from draggan_runtime.graph.lookup import Kind, find
-from draggan_runtime.graph.model import ResolvedGraph, ResolvedNode, needs_of
+from draggan_runtime.graph.model import Engines, ResolvedGraph, ResolvedNode, needs_of
 from draggan_runtime.graph.params import settle
 from draggan_runtime.graph.schema import ContainerFile, LaunchFile, parse
 from draggan_runtime.graph.source import KeyPath, Source, read
@@ -61,7 +61,8 @@ def load_launch(
             LOCAL: ContainerDraft(ContainerFile.model_validate({"place": "driver", "nodes": "rest"}), source.where())
         }
     lay_overrides(drafts, containers, overrides)
-    return _resolve(name, drafts, containers)
+    engines = Engines(**said.engines.model_dump()) if said is not None else Engines()
+    return _resolve(name, drafts, containers, engines)
 
 
 def _is_launch(source: Source) -> bool:
@@ -77,7 +78,7 @@ def _named(kind: Kind, override: str | None, name: str, source: Source, key: Key
         raise UserError(f"{source.where(key)}: {error}") from error
 
 
-def _resolve(name: str, drafts: Drafts, containers: Containers) -> ResolvedGraph:
+def _resolve(name: str, drafts: Drafts, containers: Containers, engines: Engines) -> ResolvedGraph:
     impls = {node: _impl(drafts, node) for node in drafts}
     classes = {node: impl.cls for node, impl in impls.items()}
     notes: list[str] = []
@@ -93,6 +94,7 @@ def _resolve(name: str, drafts: Drafts, containers: Containers) -> ResolvedGraph
         nodes=nodes,
         edges=edges,
         containers=lay_out(containers, drafts, wiring.edges),
+        engines=engines,
         needs=needs_of(nodes, edges),
         notes=(*notes, *wiring.notes),
     )

@@ -68,6 +68,27 @@ class ContainerSpec:
 
 
 @dataclass(frozen=True)
+class Engines:
+    """How a cluster runs a launch's actor containers, which together are one engine.
+
+    ``replicas`` engines take sessions, ``spares`` wait with loaded weights to stand in for one that dies. An engine
+    takes ``sessions`` at most, and fewer if one then waited longer than ``step_budget`` s for its next step; of those
+    up to ``batch`` step together. A session that has been idle for ``idle`` s gives its place back. ``placement``:
+    how Ray places an engine's containers on nodes. ``restarts``: how often in a row an engine may fail to start, or a
+    session's engine die at the same step, before that is final.
+    """
+
+    replicas: int = 1
+    spares: int = 0
+    sessions: int = 4
+    batch: int = 8
+    step_budget: float = 0.5
+    idle: float = 60.0
+    placement: Literal["pack", "spread", "strict_pack", "strict_spread"] = "pack"
+    restarts: int = 5
+
+
+@dataclass(frozen=True)
 class ResolvedNode:
     """A node to be made: ``params`` are those given (checked), by name; defaults are the class's own."""
 
@@ -97,6 +118,7 @@ class ResolvedGraph:
     nodes: dict[str, ResolvedNode]
     edges: tuple[Edge, ...]
     containers: dict[str, ContainerSpec]
+    engines: Engines = Engines()
     needs: Needs = field(default_factory=dict)
     notes: tuple[str, ...] = ()
 

@@ -162,6 +162,19 @@ class ContainerFile(_Strict):
     restart: RestartFile | None = None
 
 
+class EnginesFile(_Strict):
+    """How a cluster runs the actor containers; see :class:`draggan_runtime.graph.model.Engines`."""
+
+    replicas: int = Field(1, ge=1)
+    spares: int = Field(0, ge=0)
+    sessions: int = Field(4, ge=1)
+    batch: int = Field(8, ge=1)
+    step_budget: float = Field(0.5, gt=0)
+    idle: float = Field(60.0, ge=0)
+    placement: Literal["pack", "spread", "strict_pack", "strict_spread"] = "pack"
+    restarts: int = Field(5, ge=0)
+
+
 class LaunchFile(_Strict):
     """A graph, presets, and a layout."""
 
@@ -172,6 +185,7 @@ class LaunchFile(_Strict):
     nodes: dict[Identifier, NodeChangeFile] = {}
     remap: dict[Reference, Reference] = {}
     containers: dict[Identifier, ContainerFile] = {}
+    engines: EnginesFile = EnginesFile()
 
 
 F = TypeVar("F", bound=_Strict)
@@ -229,6 +243,7 @@ _MODELS: dict[str, type[BaseModel]] = {
     "containers": ContainerFile,
     "qos": QosFile,
     "restart": RestartFile,
+    "engines": EnginesFile,
     "inputs": TieFile,
 }
 
