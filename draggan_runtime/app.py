@@ -121,22 +121,13 @@ class App:
 
         Raises UserError if there is none.
         """
-        source = self._source_of(type(message))
+        source = self.graph.source_of(type(message))
         if source is None:
             raise UserError(
                 f"graph '{self.graph.name}' has no edge to {SESSION} for a {type(message).__name__}; tie one"
             )
         edges = (e for e in self.graph.edges if (e.source_node, e.source_port) == source)
         self._forward(list(along(edges, message)))
-
-    def _source_of(self, kind: type[Message]) -> tuple[str, str] | None:
-        """Node and port from which the session hears messages of a kind."""
-        session = self.graph.find(SESSION)
-        for e in self.graph.edges:
-            outputs = self.graph.nodes[e.source_node].impl.load().outputs
-            if e.target_node == session and outputs[e.source_port] is kind:
-                return e.source_node, e.source_port
-        return None
 
     @property
     def dragging(self) -> bool:
@@ -420,7 +411,7 @@ class App:
             kept = replace(record)
             self.post(LatentRequest(session=record.id, step=record.step, w_plus=record.w_plus))
             vars(record).update(vars(kept))
-        if self._source_of(Mask) is not None:
+        if self.graph.source_of(Mask) is not None:
             self._tell("mask", Mask(session=record.id, step=record.step, movable=record.mask))
         self._tell("goal", Goal(session=record.id, step=record.step, points=record.points))
 

@@ -56,6 +56,14 @@ def writable_folder(path: Path) -> Path:
     return path
 
 
+def state_dir() -> Path:
+    """Where a user's clusters are noted: ``$DRAGGAN_STATE``, else the platform's (``$XDG_STATE_HOME/draggan``)."""
+    if own := os.environ.get("DRAGGAN_STATE"):
+        return Path(own)
+    xdg = os.environ.get("XDG_STATE_HOME", "")
+    return (Path(xdg) if os.path.isabs(xdg) else Path.home() / ".local" / "state") / "draggan"
+
+
 def unwritable(path: Path, error: OSError) -> UserError:
     """The error a user sees when ``path`` cannot be written."""
     return UserError(f"cannot write {path}: {error.strerror or error}; choose a folder you can write to")

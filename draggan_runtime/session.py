@@ -156,6 +156,11 @@ def load_session(path: Path) -> SessionRecord:
         raise UserError(f"{path}: cannot be read ({error.strerror}); give a .draggan file") from None
     if path.suffix.lower() == ".png":
         data = embedded_session(path)
+    return parse_session(data, path)
+
+
+def parse_session(data: bytes, path: Path) -> SessionRecord:
+    """What :func:`dump_session` gave; ``path``: what to call it. Raises UserError if it is damaged, or another kind."""
     head = len(_MAGIC) + _DIGEST().digest_size
     if not data.startswith(_MAGIC):
         raise UserError(f"{path}: not a draggan session; give a .draggan file that this program saved")

@@ -34,7 +34,7 @@ def options(
 
 
 def _commands() -> None:
-    from draggan_runtime.cli import bench, doctor, drag, graph, launch, models, nodes
+    from draggan_runtime.cli import bench, cluster, doctor, drag, graph, launch, models, nodes, session
 
     app.command("launch")(launch.launch)
     app.command("drag")(drag.drag)
@@ -43,6 +43,8 @@ def _commands() -> None:
     app.add_typer(models.app, name="models")
     app.add_typer(graph.app, name="graph")
     app.add_typer(nodes.app, name="nodes")
+    app.add_typer(cluster.app, name="cluster")
+    app.add_typer(session.app, name="session")
 
 
 def main() -> None:

@@ -11,7 +11,7 @@ from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 
-from draggan_runtime.cluster.seats import Entry, Fairness, Item, Seat
+from draggan_runtime.cluster.seats import Entry, Fairness, GoneError, Item, Seat
 from draggan_runtime.errors import DragganError
 from draggan_runtime.execution.action import DragAction, ParamsChange, Run
 from draggan_runtime.execution.container import one_line
@@ -23,10 +23,6 @@ from draggan_runtime.messages import Goal, Latent, Mask, NodeFailure, Progress
 from draggan_runtime.wire import to_host
 
 _WINDOW = 200  # rounds that figures are taken over
-
-
-class GoneError(DragganError):
-    """The session is not on this engine, or not any more in this epoch."""
 
 
 @dataclass(frozen=True)

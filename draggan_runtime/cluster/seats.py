@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
+from draggan_runtime.errors import DragganError
 from draggan_runtime.execution.action import ParamsChange, Run
 from draggan_runtime.execution.delivery import Delivery
 from draggan_runtime.execution.parts import Delta
@@ -15,6 +16,10 @@ from draggan_runtime.messages import NodeFailure, Progress
 
 #: Steps that a seat may be ahead of what its keeper has kept.
 AHEAD = 2
+
+
+class GoneError(DragganError):
+    """The session is not on this engine, or not any more in this epoch."""
 
 
 @dataclass(frozen=True)

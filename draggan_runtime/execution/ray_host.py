@@ -27,7 +27,7 @@ from draggan_runtime.execution.container import Container, one_line
 from draggan_runtime.execution.delivery import Delivery, Outcome
 from draggan_runtime.execution.parts import Delta
 from draggan_runtime.execution.router import Router
-from draggan_runtime.graph.model import DRAG, ResolvedGraph
+from draggan_runtime.graph.model import DRAG, ContainerSpec, ResolvedGraph
 from draggan_runtime.wire import to_host
 
 ContainerDied = RayActorError
@@ -52,12 +52,23 @@ def stop_ray() -> None:
     ray.shutdown()
 
 
-class ContainerActor:
-    """A container, its router to the others, and the drag action if it is the home."""
+def actor_options(spec: ContainerSpec) -> dict[str, Any]:
+    """What Ray reserves for a container's actor."""
+    gpus = spec.num_gpus
+    if gpus == "auto":
+        gpus = 1.0 if ray.cluster_resources().get("GPU") else 0.0
+    return {"num_cpus": spec.num_cpus, "num_gpus": gpus}
 
-    def __init__(self, graph: ResolvedGraph, name: str) -> None:
+
+class ContainerActor:
+    """A container, its router to the others, and the drag action if it is the home.
+
+    ``accounts``: see :class:`Container`.
+    """
+
+    def __init__(self, graph: ResolvedGraph, name: str, accounts: bool = False) -> None:
         self.graph = graph
-        self.container = Container(graph, graph.containers[name])
+        self.container = Container(graph, graph.containers[name], accounts=accounts)
         self.name = name
         self.router = Router(graph, self.container, {})
         self.action: DragAction | None = None
@@ -201,11 +212,7 @@ class RayContainers:
         self._connect()
 
     def _create(self, name: str) -> Any:
-        spec = self.graph.containers[name]
-        gpus = spec.num_gpus
-        if gpus == "auto":
-            gpus = 1.0 if ray.cluster_resources().get("GPU") else 0.0
-        options = {"num_cpus": spec.num_cpus, "num_gpus": gpus, "concurrency_groups": {"control": 2}}
+        options = {**actor_options(self.graph.containers[name]), "concurrency_groups": {"control": 2}}
         return ray.remote(**options)(ContainerActor).remote(self.graph, name)
 
     def _configure(self, handles: Mapping[str, Any]) -> None:

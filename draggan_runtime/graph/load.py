@@ -61,7 +61,7 @@ def load_launch(
             LOCAL: ContainerDraft(ContainerFile.model_validate({"place": "driver", "nodes": "rest"}), source.where())
         }
     lay_overrides(drafts, containers, overrides)
-    engines = Engines(**said.engines.model_dump()) if said is not None else Engines()
+    engines = Engines(**said.engines.model_dump()) if said is not None and said.engines is not None else Engines()
     return _resolve(name, drafts, containers, engines)
 
 

@@ -8,6 +8,7 @@ from typing import Any, Literal
 
 from draggan_runtime.errors import UserError
 from draggan_runtime.graph.params import ParamError, unknown, validated
+from draggan_runtime.messages import Message
 from draggan_runtime.node import Need, Node, NodeParams
 from draggan_runtime.registry import ImplRef, close_matches
 
@@ -152,6 +153,15 @@ class ResolvedGraph:
     def find(self, impl: str) -> str | None:
         """Id of the first node whose ``impl`` has this registered name."""
         return next((n.id for n in self.nodes.values() if n.impl.name == impl), None)
+
+    def source_of(self, kind: type[Message]) -> tuple[str, str] | None:
+        """Node and output port from which the session hears messages of a kind (the capture's); None if from none."""
+        session = self.find(SESSION)
+        for e in self.edges:
+            outputs = self.nodes[e.source_node].impl.load().outputs
+            if e.target_node == session and outputs[e.source_port] is kind:
+                return e.source_node, e.source_port
+        return None
 
     @property
     def home(self) -> str | None:

@@ -185,7 +185,7 @@ class LaunchFile(_Strict):
     nodes: dict[Identifier, NodeChangeFile] = {}
     remap: dict[Reference, Reference] = {}
     containers: dict[Identifier, ContainerFile] = {}
-    engines: EnginesFile = EnginesFile()
+    engines: EnginesFile | None = None
 
 
 F = TypeVar("F", bound=_Strict)
