@@ -56,6 +56,7 @@ class Engine:
     def open(self, entry: Entry) -> None:
         """A session comes to stay, with all that its nodes must know."""
         seat = Seat(entry.session, entry.epoch)
+        seat.watched = entry.watched
         known = self.seats.get(entry.session)
         if known is not None and known.epoch >= entry.epoch:
             raise GoneError(f"session '{entry.session}' is here already")
@@ -75,6 +76,10 @@ class Engine:
     def cancel(self, session: str, epoch: int) -> None:
         """End the session's drag at its next step boundary."""
         self.seat(session, epoch).cancelled = True
+
+    def watch(self, session: str, epoch: int, watched: bool) -> None:
+        """Whether somebody looks at the session: else pictures are not drawn while it drags."""
+        self.seat(session, epoch).watched = watched
 
     def leave(self, session: str, epoch: int) -> None:
         """The session goes; what its keeper has not taken is dropped."""
@@ -103,8 +108,14 @@ class Engine:
             group = self._fairness.next(list(self.seats.values()))
             if group:
                 self._round(group)
-            pending = self.router.idle(busy=any(seat.run is not None for seat in list(self.seats.values())))
+            pending = self._idle()
             self._send_rest()
+
+    def _idle(self) -> bool:
+        """Give waiting ``latest`` work its share of the time. True if some is still to be done."""
+        seats = list(self.seats.values())
+        self.router.here.unwatched = {s.session for s in seats if s.run is not None and not s.watched}
+        return self.router.idle(busy=any(seat.run is not None for seat in seats))
 
     def _pause(self, pending: bool) -> float | None:
         """s to wait for an order: none while drags step, little while they wait for their keepers, else forever."""

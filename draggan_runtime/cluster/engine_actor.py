@@ -108,6 +108,10 @@ class EngineActor:
         """See :meth:`Engine.cancel`."""
         self.engine.cancel(session, epoch)
 
+    async def watch(self, session: str, epoch: int, watched: bool) -> None:
+        """See :meth:`Engine.watch`."""
+        self.engine.watch(session, epoch, watched)
+
     async def leave(self, session: str, epoch: int) -> None:
         """See :meth:`Engine.leave`."""
         self.engine.leave(session, epoch)

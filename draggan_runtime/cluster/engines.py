@@ -133,7 +133,7 @@ class Engines:
             if not problem:
                 up = time.monotonic()
                 missing = self.limits.replicas - sum(e.state == "ready" for e in self.all.values())
-                engine.state = "ready" if missing > 0 else "spare"
+                engine.state = "ready" if engine.sessions or missing > 0 else "spare"
                 log("engine up", engine=engine.name, state=engine.state)
                 self._changed()
                 with contextlib.suppress(RayActorError):
@@ -151,7 +151,8 @@ class Engines:
                 log("given up", why=self.given_up)
                 self._changed()
                 return
-            await asyncio.sleep(min(0.1 * 2 ** (failures - 1), _LONGEST))
+            # Not at once: a process that starts would slow those down where the sessions go on just now.
+            await asyncio.sleep(min(2 ** (failures - 1), _LONGEST))
 
     async def _take_over(self, engine: EngineInfo) -> str:
         """An engine that is there already; what is wrong with it, or an empty line."""

@@ -33,10 +33,9 @@ class Gateway:
         self._server: asyncio.Server | None = None
         self._clients: set[asyncio.Task[None]] = set()
 
-    async def open(self, host: str, port: int) -> int:
-        """Listen; the port."""
+    async def open(self, host: str, port: int) -> None:
+        """Listen."""
         self._server = await asyncio.start_server(self._serve, host, port)
-        return int(self._server.sockets[0].getsockname()[1])
 
     async def close(self) -> None:
         """Listen no more; what is being answered is answered."""

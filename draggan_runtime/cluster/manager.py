@@ -36,7 +36,7 @@ _RESTARTS = 20
 
 
 class ManagerActor:
-    """``listen``: host and port of the gateway, 0 for any free port. ``token``: who has it may manage the cluster."""
+    """``listen``: host and port of the gateway. ``token``: who has it may manage the cluster."""
 
     def __init__(self, blueprint: Blueprint, folder: str, listen: tuple[str, int], token: str) -> None:
         self.blueprint = blueprint
@@ -53,20 +53,23 @@ class ManagerActor:
         self._engines = Engines(self.graph, self._wake, self._metrics.restart)
         self._gateway = Gateway(self)
         self._watching: dict[str, asyncio.Task[None]] = {}
-        self._started = False
         self._told_to_wait = False
+        # Here, for nobody would ask for it after Ray has started this actor anew.
+        self._starting = asyncio.get_running_loop().create_task(self._start())
 
-    async def start(self) -> int:
-        """Open the gateway, find the sessions that live, and start the engines; the gateway's port."""
-        if not self._started:
-            self._started = True
-            for id in self.store.ids():
-                with contextlib.suppress(ValueError):
-                    self._watch(id, ray.get_actor(_actor_name(id), NAMESPACE))
-            self._engines.start(await self._seated())
-            self._listen = (self._listen[0], await self._gateway.open(*self._listen))
-            asyncio.get_running_loop().create_task(self._measure())
-        return self._listen[1]
+    async def start(self) -> None:
+        """Returns once clients can connect."""
+        await asyncio.shield(self._starting)
+
+    async def _start(self) -> None:
+        """Find the sessions and engines that live, start those that are missing, and open the gateway."""
+        for id in self.store.ids():
+            with contextlib.suppress(ValueError):
+                self._watch(id, ray.get_actor(_actor_name(id), NAMESPACE))
+        self._engines.start(await self._seated())
+        await self._gateway.open(*self._listen)
+        asyncio.get_running_loop().create_task(self._measure())
+        log("manager up", sessions=len(self.sessions))
 
     async def _seated(self) -> dict[str, set[str]]:
         """By engine, the sessions that are there: of a manager before this one."""

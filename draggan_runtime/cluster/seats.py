@@ -28,7 +28,7 @@ class Entry:
 
     ``epoch`` tells this stay from earlier ones. ``snapshot``: by node id, the states of an interrupted drag, which goes
     on after ``drag_steps`` steps and ``seconds``; None: no drag is under way. ``deliveries``: what the nodes must have
-    been told before.
+    been told before. ``watched``: somebody looks at its pictures.
     """
 
     session: str
@@ -36,6 +36,7 @@ class Entry:
     deliveries: list[Delivery] = field(default_factory=list)
     changes: list[ParamsChange] = field(default_factory=list)
     snapshot: dict[str, Any] | None = None
+    watched: bool = True
     drag_steps: int = 0
     seconds: float = 0.0
 
@@ -75,6 +76,7 @@ class Seat:
         self.steps = 0
         self.ready_before = False
         self.cancelled = False
+        self.watched = True
         self._lock = threading.Lock()
         self._number = 0
         self._items: deque[Item] = deque()

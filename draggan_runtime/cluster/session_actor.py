@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import os
 import time
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +20,7 @@ from draggan_runtime.cluster.memory import used_bytes
 from draggan_runtime.cluster.metrics import SessionMetrics
 from draggan_runtime.cluster.places import Place
 from draggan_runtime.cluster.protocol import frame_bytes, told
-from draggan_runtime.cluster.seats import GoneError, Taken
+from draggan_runtime.cluster.seats import Entry, GoneError, Taken
 from draggan_runtime.cluster.store import Store
 from draggan_runtime.cluster.watchers import Watchers
 from draggan_runtime.errors import DragganError, UserError
@@ -129,7 +130,7 @@ class SessionActor:
     async def _stay(self, place: Place) -> None:
         """On an engine, until there is no more to do, or it dies."""
         self.place, self._away = place, ""
-        entry = self.keeper.entry()
+        entry = replace(self.keeper.entry(), watched=bool(self.watchers))
         resumed = entry.snapshot is not None
         self._steps_since = 0
         try:
@@ -137,7 +138,7 @@ class SessionActor:
             self._set("running")
             if resumed and self._last_step:
                 self._say(f"going on at step {self.keeper.record.step} on {place.name}")
-            await self._follow(place, entry.epoch)
+            await self._follow(place, entry)
         except RayActorError:
             self._engine_died(place)
         except GoneError:
@@ -148,9 +149,9 @@ class SessionActor:
             with contextlib.suppress(RayActorError):
                 await self.manager.release.remote(self.id, place.name)
 
-    async def _follow(self, place: Place, epoch: int) -> None:
-        number = 0
-        sending = asyncio.get_running_loop().create_task(self._send_orders(place, epoch))
+    async def _follow(self, place: Place, entry: Entry) -> None:
+        number, epoch = 0, entry.epoch
+        sending = asyncio.get_running_loop().create_task(self._send_orders(place, entry))
         try:
             while not (self._stopped or self._away):
                 taken: Taken = await place.engine.take.remote(self.id, epoch, number)
@@ -175,8 +176,9 @@ class SessionActor:
         """The manager says whether somebody waits for a place."""
         self._others_wait = wait
 
-    async def _send_orders(self, place: Place, epoch: int) -> None:
-        engine = place.engine
+    async def _send_orders(self, place: Place, entry: Entry) -> None:
+        engine, epoch = place.engine, entry.epoch
+        watched = entry.watched
         with contextlib.suppress(RayActorError, GoneError):
             while True:
                 orders, self.keeper.orders = self.keeper.orders, type(self.keeper.orders)()
@@ -187,6 +189,9 @@ class SessionActor:
                     await engine.begin.remote(self.id, epoch)
                 if orders.cancel:
                     await engine.cancel.remote(self.id, epoch)
+                if watched != bool(self.watchers):
+                    watched = bool(self.watchers)
+                    await engine.watch.remote(self.id, epoch, watched)
                 await self._woken(None)
 
     def _pictures(self, latest: list[Delivery]) -> None:
@@ -250,6 +255,7 @@ class SessionActor:
             self.keeper.notice("somebody else has taken the pen")
             other.add([d for d, _ in self.keeper.told])
             self.keeper.told = []
+        self._wake.set()
         if self.queued:
             self._say(f"all engines are full: place {self.queued} in the line")
         return self.watchers.pen == watcher
@@ -257,6 +263,7 @@ class SessionActor:
     async def detach(self, watcher: str) -> None:
         """Somebody goes."""
         self.watchers.remove(watcher)
+        self._wake.set()
 
     async def look(self, watcher: str) -> bytes | None:
         """What is new for them, ready to be sent; None if they are not attached (any more)."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import secrets
 import signal
+import socket
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -42,6 +43,7 @@ def up(
             cls, params = graph.nodes[node].load()
             cls.prepare(params)
     blueprint = Blueprint.of(graph)
+    listen = listen[0], listen[1] or _free_port(listen[0])
     pid = 0
     if not address:
         progress("starting Ray")
@@ -77,16 +79,21 @@ def _up(
         options = {"name": MANAGER, "lifetime": "detached", "max_restarts": 20, "num_cpus": 0}
         try:
             manager = ray.remote(ManagerActor).options(**options).remote(blueprint, str(store.resolve()), listen, token)
-            port = ray.get(manager.start.remote(), timeout=_START)
+            ray.get(manager.start.remote(), timeout=_START)
         except ValueError:
             raise UserError(f"the Ray cluster at {address} has a manager already; draggan cluster down first") from None
         host = listen[0] if listen[0] not in ("0.0.0.0", "::") else LOOPBACK  # noqa: S104 - said by the user
-        cluster = KnownCluster(host, port, token, address, str(store.resolve()), pid)
+        cluster = KnownCluster(host, listen[1], token, address, str(store.resolve()), pid)
         _await_engines(cluster, progress)
     finally:
         ray.shutdown()
     remember(cluster)
     return cluster
+
+
+def _free_port(host: str) -> int:
+    with socket.create_server((host, 0)) as server:
+        return int(server.getsockname()[1])
 
 
 def _connect(address: str) -> None:

@@ -111,7 +111,8 @@ class Hosted:
 class Container:
     """The nodes of one :class:`ContainerSpec`, made, wired and stepped in this process.
 
-    ``accounts``: tell in each outcome what changed in the sessions' states.
+    ``accounts``: tell in each outcome what changed in the sessions' states. ``unwatched``: sessions whose ``latest``
+    messages wait until nothing else is to be done.
     """
 
     def __init__(self, graph: ResolvedGraph, spec: ContainerSpec | None, *, accounts: bool = False) -> None:
@@ -122,6 +123,7 @@ class Container:
         self.watcher: Callable[[str, Turn], None] | None = None
         self._waiting = Waiting()
         self._aside = Aside()
+        self.unwatched: set[str] = set()
         self._accounts = accounts
         self._parts: dict[str, Parts] = {}
         self._touched: set[tuple[str, str]] = set()
@@ -184,6 +186,8 @@ class Container:
         outcome = Outcome()
         self._take_aside(outcome, wait=not busy)
         for delivery in self._waiting:
+            if busy and delivery.message.session in self.unwatched:
+                continue
             hosted = self.hosted[delivery.node]
             share = hosted.shares[delivery.port]
             if busy and hosted.node.aside:
@@ -392,6 +396,7 @@ class Container:
             for store in (hosted.states, hosted.latched, hosted.syncing, hosted.tuned):
                 store.pop(session, None)
         self._waiting.forget(session)
+        self.unwatched.discard(session)
         self._parts.pop(session, None)
         self._touched = {(node, other) for node, other in self._touched if other != session}
 
