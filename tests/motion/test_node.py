@@ -71,6 +71,8 @@ class Session:
         }
         turn = Turn("s", step, inputs, self.state)
         self.node.step([turn])
+        if turn.failure is not None:
+            raise turn.failure
         [(port, message)] = turn.emitted
         assert port == ("boxes" if isinstance(message, NeedBoxes) else "gradient")
         assert (message.session, message.step) == ("s", step)

@@ -49,6 +49,8 @@ class Session:
             inputs["goal"] = goal
         turn = Turn("s", step, inputs, self.state)
         self.node.step([turn])
+        if turn.failure is not None:
+            raise turn.failure
         [(port, message)] = turn.emitted
         assert port == ("boxes" if isinstance(message, NeedBoxes) else "handles")
         assert (message.session, message.step) == ("s", step)

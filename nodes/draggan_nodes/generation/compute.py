@@ -124,7 +124,7 @@ def _cut(x: torch.Tensor, windows: Sequence[Sequence[torch.Tensor | None]]) -> l
     """
     places = [p for of in windows for p in of if p is not None]
     if not places:
-        return [[x[i] for _ in of] for i, of in enumerate(windows)]
+        return [[part for _ in of] for part, of in zip(x.unbind(), windows, strict=True)]
     taken = gather(x, torch.cat([p.flatten() for p in places])[:, None, None])[:, :, 0, 0]
     parts = iter(torch.split(taken, [p.numel() for p in places]))
     return [[x[i] if p is None else next(parts).mT.reshape(-1, *p.shape) for p in of] for i, of in enumerate(windows)]
