@@ -39,7 +39,8 @@ ONE, ALL = Window(20, 26, 25, 31), Window(0, 32, 0, 32)
 WANTED = {
     "boxes": ("64", [[ONE], [Window(3, 9, 40, 46), Window(35, 41, 20, 26)], [Window(0, 6, 58, 64)], [ONE]]),
     "many boxes": ("64", [[ONE], [Window(r, r + 6, c, c + 6) for r in (4, 22, 40) for c in (8, 31, 50)]]),
-    "whole maps": ("32", [[ALL], [ALL, ONE]]),
+    "whole maps": ("32", [[ALL], [ALL]]),
+    "whole maps and boxes": ("32", [[ALL], [ALL, ONE]]),
 }
 
 
@@ -121,7 +122,8 @@ def test_whose_gradient_is_not_given_adds_nothing_to_the_others(exact):
 
 def test_cells_that_nobody_needs_are_taken_from_the_session_s_own():
     """Of another's, numbers that are not finite would come along."""
-    steps = plan({8: WANTED["boxes"][1]}, 4, (4, 4), torch.device("cpu")).steps
+    wanted = [[ONE], [Window(41, 43, 9, 11)], [Window(3, 4, 40, 46), Window(50, 56, 41, 43)]]
+    steps = plan({8: wanted}, 3, (4, 4), torch.device("cpu")).steps
     for before, step in pairwise(steps):
         if step.sources is None:
             continue
@@ -257,9 +259,9 @@ def test_batches_of_one_give_bit_for_bit_what_a_session_alone_gives():
 
 def test_sessions_with_a_mask_go_beside_those_without(engine):
     """On a CPU each whole map by itself, which is bit for bit what it is alone."""
-    engine.join(0, mask=MASK).join(1).join(2).begin(0, 1, 2)
-    engine.descend(0, 1, 2)
-    assert sorted(count for count, _ in engine.passes) == [1, 2]
+    engine.join(0, mask=MASK).join(1).join(2).join(3, mask=MASK).begin(0, 1, 2, 3)
+    engine.descend(0, 1, 2, 3)
+    assert sorted(count for count, _ in engine.passes) == [1, 1, 2]
     features, offset = alone(0, 1, mask=MASK)
     assert torch.equal(engine.state(0).offset, offset)
     assert torch.equal(engine.features[0].levels["64"][0].values, features.levels["64"][0].values)
@@ -278,6 +280,16 @@ def test_sessions_join_and_leave_at_any_step(engine):
     assert [engine.state(name).step for name in range(3)] == [3, 2, 1]
     for name in range(3):
         assert_as_alone(engine, name, engine.state(name).step, 1e-3)
+
+
+def test_sessions_that_move_other_slots_do_not_share_a_pass(engine):
+    """The parameter changes between two drags' beginnings."""
+    engine.join(0).join(1).begin(0)
+    engine.node.change(GeneratorParams(space="w_plus"))
+    engine.begin(1)
+    assert engine.descend(0, 1) == {}
+    assert [count for count, _ in engine.passes] == [1, 1]
+    assert [len(engine.state(name).offset) for name in (0, 1)] == [1, 10]
 
 
 def test_boxes_asked_for_in_a_batch_are_of_the_same_step(engine):
