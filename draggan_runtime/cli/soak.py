@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import signal
+import sys
 from typing import Annotated, Any
 
 import typer
@@ -35,6 +37,7 @@ def soak(
     or a drag did not go on.
     """
     setting = Setting(model, config, tuple(set_ or ()), nodes=nodes or (3 if what is Victim.node else 1))
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that the cluster ends too
     with watched(kills, "{task.completed} of {task.total} kills", "killing") as watch:
         result = soak_kills(setting, what, kills, steps, seed, watch.show, lambda: not watch.interrupted)
     _print(result, format_)

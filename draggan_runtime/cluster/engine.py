@@ -161,6 +161,7 @@ class Engine:
     def _begin(self, seat: Seat) -> None:
         if seat.run is None:
             seat.cancelled = False
+            self.router.tell_all(seat.session)  # the keeper drops what it has of a drag when that ends
             self._start(seat, Run(self.action, seat.session), resume=False)
 
     def _start(self, seat: Seat, run: Run, resume: bool) -> None:

@@ -323,6 +323,9 @@ class Keeper:
         self.notice(why, problem=True)
         if self.kept.dragging:
             self.record.history[-1].stopped = "failed"
+            if self.progress is not None:
+                self.progress = replace(self.progress, stopped="failed")
+                self._tell(self._edges(self._drag, "progress"), self.progress, "")
         self.kept.dragging = self.kept.wanted = False
         self.kept.drawn = True
         self.kept.parts = {}

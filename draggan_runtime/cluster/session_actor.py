@@ -44,7 +44,7 @@ class SessionActor:
 
     def __init__(self, blueprint: Blueprint, id: str, folder: str, manager: Any) -> None:
         store = Store(Path(folder))
-        log_to(store.logs, f"session-{id}")
+        log_to(store.logs, f"session-{id}", session=id, node=str(ray.get_runtime_context().get_node_id()))
         self.id = id
         self.manager = manager
         self.keeper = Keeper(blueprint, id, store.session(id))
@@ -68,7 +68,7 @@ class SessionActor:
         self._away = ""  # why to leave the engine
         self._avoid = ""
         self._avoid_is_dead = False
-        log("session up", session=id, step=self.keeper.record.step, dragging=self.keeper.kept.dragging)
+        log("session up", step=self.keeper.record.step, dragging=self.keeper.kept.dragging)
 
     async def run(self) -> None:
         """Live, until :meth:`stop`. Whoever waits for it hears of the actor's death."""
@@ -92,7 +92,7 @@ class SessionActor:
                 if place is not None:
                     await self._stay(place)
         except Exception as error:
-            log("session ended", session=self.id, error=one_line(error))
+            log("session ended", error=one_line(error))
             raise
         finally:
             flushing.cancel()
@@ -142,7 +142,7 @@ class SessionActor:
         except RayActorError:
             self._engine_died(place)
         except GoneError:
-            log("engine forgot the session", session=self.id, engine=place.name)
+            log("engine forgot the session", engine=place.name)
         finally:
             self.keeper.left()
             self.place = None
@@ -222,7 +222,7 @@ class SessionActor:
         step = self.keeper.record.step
         same, count = self._deaths_here
         self._deaths_here = step, count + 1 if same == step else 1
-        log("engine died", session=self.id, engine=place.name, step=step)
+        log("engine died", engine=place.name, step=step)
         self._avoid, self._avoid_is_dead = place.name, True
         if self._deaths_here[1] > self.limits.restarts:
             why = f"its engine died {self._deaths_here[1]} times at step {step}: the drag is given up"
@@ -237,7 +237,7 @@ class SessionActor:
     def _set(self, state: str) -> None:
         if state != self.state:
             self.state = state
-            log(state, session=self.id, step=self.keeper.record.step, place=self.place.name if self.place else "")
+            log(state, step=self.keeper.record.step, place=self.place.name if self.place else "")
 
     def _say(self, text: str, problem: bool = False) -> None:
         self.keeper.notice(text, problem)

@@ -394,6 +394,12 @@ class Container:
             if self._accounts:
                 self._touched.add((node_id, session))
 
+    def tell_all(self, session: str) -> None:
+        """Tell all parts of the session's states next time, not only those that changed: nobody has the others."""
+        self._parts.pop(session, None)
+        if self._accounts:
+            self._touched.update((id, session) for id, hosted in self.hosted.items() if session in hosted.states)
+
     def forget(self, session: str) -> None:
         """Drop everything kept for a session."""
         self._aside.wait()

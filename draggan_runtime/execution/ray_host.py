@@ -135,6 +135,10 @@ class ContainerActor:
         """See :meth:`Container.restore`."""
         self.container.restore(session, snapshot)
 
+    def tell_all(self, session: str) -> None:
+        """See :meth:`Container.tell_all`."""
+        self.container.tell_all(session)
+
     def forget(self, session: str) -> None:
         """See :meth:`Container.forget`."""
         self.container.forget(session)
@@ -194,6 +198,9 @@ class RayPeer:
 
     def restore(self, session: str, snapshot: Mapping[str, Any]) -> None:
         ray.get(self.handle.restore.remote(session, to_host(snapshot)))
+
+    def tell_all(self, session: str) -> None:
+        ray.get(self.handle.tell_all.remote(session))
 
     def forget(self, session: str) -> None:
         ray.get(self.handle.forget.remote(session))

@@ -46,6 +46,10 @@ class Peer(Protocol):
         """See :meth:`Container.restore`."""
         ...
 
+    def tell_all(self, session: str) -> None:
+        """See :meth:`Container.tell_all`."""
+        ...
+
     def forget(self, session: str) -> None:
         """See :meth:`Container.forget`."""
         ...
@@ -209,6 +213,13 @@ class Router:
     def take_parts(self, session: str) -> Delta:
         """What changed in the session's states, here and in the peers, since the last call."""
         return self._parts.pop(session, Delta())
+
+    def tell_all(self, session: str) -> None:
+        """See :meth:`Container.tell_all`; here and in the peers."""
+        self._parts.pop(session, None)
+        self.here.tell_all(session)
+        for peer in self.peers.values():
+            peer.tell_all(session)
 
     # -- sessions that move ------------------------------------------------------------------------------------
 

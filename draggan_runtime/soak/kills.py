@@ -23,7 +23,7 @@ from draggan_runtime.soak.processes import kill_node
 #: Steps of a drag that may be on their way when its engine dies; later ones come of another.
 ON_THE_WAY = 4
 _MARGIN = 15  # steps before a drag's end within which nothing is killed
-_LATE = 120.0
+_LATE = 60.0
 _RESTARTS = 15  # of one actor, well below what Ray is told to allow
 
 

@@ -14,14 +14,14 @@ from draggan_runtime import models
 from draggan_runtime.cluster.client import ask
 from draggan_runtime.cluster.known import KnownCluster
 from draggan_runtime.cluster.profiles import Profile
-from draggan_runtime.errors import StartError, UserError
+from draggan_runtime.errors import DragganError, StartError, UserError
 from draggan_runtime.graph import load_launch
 from draggan_runtime.graph.lookup import shipped
 from draggan_runtime.graph.model import ResolvedGraph
 
 SMALL = "stylegan2:128"
 _OF_SMALL = ('tracker.level="64"', 'motion.level="64"')
-_LATE = 120.0
+_LATE = 60.0
 
 
 @dataclass(frozen=True)
@@ -84,7 +84,12 @@ class PrivateCluster:
             raise
         return self
 
-    def __exit__(self, *_: object) -> None:
+    def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
+        if isinstance(error, DragganError):
+            kept = Path(tempfile.mkdtemp(prefix="draggan-soak-logs-"))
+            shutil.copytree(self.folder, kept, dirs_exist_ok=True)
+            self.end()
+            raise DragganError(f"{error}; logs and sessions are in {kept}") from error
         self.end()
 
     def end(self) -> None:
