@@ -238,7 +238,7 @@ class _Killer:
         status = self.cluster.status()
         if self.what is Victim.manager:
             return int(status["manager"]["pid"])
-        mine = next((s for s in status["sessions"] if s["id"] == editor.id), {})
+        mine: dict[str, Any] = next((s for s in status["sessions"] if s["id"] == editor.id), {})
         if self.what is Victim.session:
             return int(mine.get("pid", 0))
         return next((int(e.get("pid", 0)) for e in status["engines"] if e["name"] == mine.get("engine")), 0)
