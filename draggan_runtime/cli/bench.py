@@ -13,6 +13,7 @@ from rich.table import Table
 from draggan_runtime import api
 from draggan_runtime.cli.bench_batch import batch
 from draggan_runtime.cli.bench_edit import edit, render
+from draggan_runtime.cli.bench_fair import fair
 from draggan_runtime.cli.bench_step import step
 from draggan_runtime.cli.bench_window import window
 from draggan_runtime.cli.common import Format, FormatOption, SetOption, parse_point, print_json
@@ -24,6 +25,7 @@ app.command()(step)
 app.command()(edit)
 app.command()(render)
 app.command()(window)
+app.command()(fair)
 app.command()(batch)
 
 LAYOUTS = ("local", "live-headless", "spread")
