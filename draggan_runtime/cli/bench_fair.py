@@ -18,7 +18,7 @@ def fair(
     sessions: Annotated[int, typer.Option(min=2, help="How many want to drag at once.")] = 20,
     engines: Annotated[int, typer.Option(min=1, help="Engines there are.")] = 2,
     room: Annotated[int, typer.Option(min=1, help="Sessions that an engine takes.")] = 4,
-    steps: Annotated[int, typer.Option(min=10, help="Steps of each drag.")] = 60,
+    steps: Annotated[int, typer.Option(min=10, help="Steps of each drag.")] = 100,
     greedy: Annotated[int, typer.Option(min=1, help="Points of the first session; the others have one.")] = 68,
     model: Annotated[str, typer.Option(help="Model; see draggan models list.")] = SMALL,
     config: Annotated[str | None, typer.Option(help="Parameter preset, instead of the model's own.")] = None,
@@ -29,7 +29,7 @@ def fair(
 
     A session's share is its steps against an equal part of what its engine made while it dragged there.
     """
-    setting = Setting(model, config, tuple(set_ or ()), replicas=engines, spares=0, sessions=room)
+    setting = Setting(model, config, tuple(set_ or ()), replicas=engines, spares=0, sessions=room, step_budget=60)
     with watched(sessions, "{task.completed} of {task.total} sessions done", "sharing") as watch:
         result = measure_fair(setting, sessions, steps, greedy, watch.show)
     if format_ is Format.json:

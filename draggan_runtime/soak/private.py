@@ -26,7 +26,11 @@ _LATE = 60.0
 
 @dataclass(frozen=True)
 class Setting:
-    """What runs on the cluster. ``config`` None: the preset that has the model's name, else the launch's own."""
+    """What runs on the cluster.
+
+    ``config`` None: the preset that has the model's name, else the launch's own. ``step_budget`` s: as the launch has
+    it, if None; a large one lets every engine take all ``sessions``.
+    """
 
     model: str = SMALL
     config: str | None = None
@@ -35,6 +39,7 @@ class Setting:
     replicas: int = 1
     spares: int = 1
     sessions: int = 4
+    step_budget: float | None = None
 
     @property
     def size(self) -> tuple[int, int]:
@@ -53,7 +58,14 @@ class Setting:
         ]
         small = _OF_SMALL if self.model == SMALL and self.config is None else ()
         graph = load_launch("cluster", [*chosen, *small, *self.set], config=config)
-        engines = replace(graph.engines, replicas=self.replicas, spares=self.spares, sessions=self.sessions)
+        budget = graph.engines.step_budget if self.step_budget is None else self.step_budget
+        engines = replace(
+            graph.engines,
+            replicas=self.replicas,
+            spares=self.spares,
+            sessions=self.sessions,
+            step_budget=budget,
+        )
         return replace(graph, engines=engines)
 
 
