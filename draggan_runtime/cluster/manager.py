@@ -274,8 +274,12 @@ class ManagerActor:
         await self._gateway.close()
 
     async def _measure(self) -> None:
+        known: set[str] = set()
         while True:
             await asyncio.sleep(1.0)
+            for name in known - self._engines.all.keys():
+                self._metrics.gone(name)
+            known = set(self._engines.all)
             for engine in self._engines.all.values():
                 status = engine.status
                 if status is not None:

@@ -60,6 +60,7 @@ class SessionActor:
         self._steps_since = 0
         self._last_step = 0.0
         self._stepped_at: dict[int, float] = {}
+        self._said: tuple[float, int] | None = None  # when a user said something, and the first step that shows it
         self._metrics = SessionMetrics(id)
         self._running: asyncio.Task[None] | None = None
         self._wake = asyncio.Event()
@@ -196,9 +197,16 @@ class SessionActor:
 
     def _pictures(self, latest: list[Delivery]) -> None:
         for delivery in latest:
-            at = self._stepped_at.get(delivery.message.step)
-            if at is not None and isinstance(delivery.message, Frame):
-                self._metrics.age(time.monotonic() - at)
+            if not isinstance(delivery.message, Frame):
+                continue
+            step, now = delivery.message.step, time.monotonic()
+            if (at := self._stepped_at.pop(step, None)) is not None:
+                self._metrics.age(now - at)
+            if self._said is not None and (
+                step == self._said[1] or (step > self._said[1] and self.keeper.kept.dragging)
+            ):
+                self._metrics.seen(now - self._said[0])
+                self._said = None
         self.keeper.arrive(latest)
 
     def _stepped(self, step: int) -> None:
@@ -215,6 +223,7 @@ class SessionActor:
         self._deaths_here = (-1, 0)
         if not self.keeper.kept.dragging:
             self._last_step = 0.0
+            self._stepped_at = {step: now}  # the numbers of the others may come again, for other pictures
 
     def _engine_died(self, place: Place) -> None:
         self.engine_deaths += 1
@@ -291,6 +300,9 @@ class SessionActor:
                     await self._tune(message.argument)
                 else:
                     self.keeper.post(message, by)
+                    kept = self.keeper.kept
+                    if self._said is None and (kept.dragging or not kept.drawn):
+                        self._said = time.monotonic(), kept.record.step + (kept.dragging or kept.wanted)
         except DragganError as error:
             return one_line(error)
         finally:
