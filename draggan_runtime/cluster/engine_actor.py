@@ -15,7 +15,7 @@ from typing import Any
 
 from draggan_runtime.cluster.engine import Engine
 from draggan_runtime.cluster.log import log, log_to
-from draggan_runtime.cluster.memory import available_bytes, used_bytes
+from draggan_runtime.cluster.memory import available_bytes, give_back, used_bytes
 from draggan_runtime.cluster.seats import Entry, Taken
 from draggan_runtime.execution.action import ParamsChange
 from draggan_runtime.execution.container import Container, one_line
@@ -165,9 +165,10 @@ class EngineActor:
         await asyncio.Event().wait()
 
     async def _watch_keepers(self) -> None:
-        """Give the seats of sessions away whose keepers do not come any more."""
+        """Give the seats of sessions away whose keepers do not come any more, and memory that is not needed."""
         while True:
             await asyncio.sleep(FORSAKEN / 6)
+            await asyncio.to_thread(give_back)
             for session, seat in list(self.engine.seats.items()):
                 if time.monotonic() - self._seen.get(session, 0.0) > FORSAKEN:
                     log("session forsaken", session=session)

@@ -59,7 +59,7 @@ class User:
         ]
         token = str(self._cluster.ask("start", session=id, data={"messages": begin})["token"])
         self.did["session"] += 1
-        edits = self._rng.randint(10, 40)
+        edits = self._rng.choice((20, 60, 400))
         while edits > 0 and not self._leave.is_set():
             try:
                 with attach(id, at=self._cluster.at, token=token, pen=True) as pen:
