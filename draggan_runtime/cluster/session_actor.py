@@ -16,7 +16,7 @@ from ray.exceptions import RayActorError
 from draggan_runtime.cluster.blueprint import Blueprint, differing
 from draggan_runtime.cluster.keeper import Keeper
 from draggan_runtime.cluster.log import log, log_to
-from draggan_runtime.cluster.memory import used_bytes
+from draggan_runtime.cluster.memory import give_back, used_bytes
 from draggan_runtime.cluster.metrics import SessionMetrics
 from draggan_runtime.cluster.places import Place
 from draggan_runtime.cluster.protocol import frame_bytes, told
@@ -37,6 +37,7 @@ POLITE = 3.0
 _LOOK = 1.0
 _STAMPS = 500
 _FLUSH = 0.05
+_TIDY = 10.0
 
 
 class SessionActor:
@@ -105,11 +106,15 @@ class SessionActor:
         self._wake.clear()
 
     async def _flush(self) -> None:
-        """Write what users changed, soon."""
+        """Write what users changed, soon; and now and then give back memory that is free."""
+        tidied = time.monotonic()
         while True:
             await asyncio.sleep(_FLUSH)
             if self.keeper.dirty:
                 self.keeper.write()
+            if time.monotonic() - tidied > _TIDY:
+                await asyncio.to_thread(give_back)
+                tidied = time.monotonic()
 
     async def _find_place(self) -> Place | None:
         """A place on an engine; None if there is none yet."""
