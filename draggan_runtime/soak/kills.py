@@ -199,8 +199,6 @@ class _Killer:
 
     def _await_spare(self, told: Told | None = None) -> None:
         """Until there is a spare again, or, if given, the drag has ended."""
-        if self.what is Victim.node:
-            return
         until = time.monotonic() + _LATE
         while time.monotonic() < until:
             status = self.cluster.status()
@@ -219,29 +217,32 @@ class _Killer:
             return False
         if not editor.await_step(told, self.rng.randint(first, last), _LATE):
             raise DragganError(f"the drag of session '{editor.id}' stands still at step {told.last}")
-        pid = self._pid(editor)
+        pids = self._pids(editor)
         time.sleep(self.rng.uniform(0, 0.05))
-        if not pid or told.stopped or told.last > last:
+        if not any(pids) or told.stopped or told.last > last:
             return False
         kill = Kill(told, len(told.steps), told.last)
-        if self.what is Victim.node:
-            if not kill_node(pid, self.cluster.known.pid):
-                raise DragganError("the engine runs on the first node, which holds the cluster together")
-        else:
-            os.kill(pid, signal.SIGKILL)
-        self.tally.kills.append(kill)
+        if self.what is not Victim.node:
+            os.kill(pids[0], signal.SIGKILL)
+            self.tally.kills.append(kill)
+        elif any(kill_node(pid, self.cluster.known.pid) for pid in pids):
+            self.tally.kills.append(kill)
+        else:  # all of it is on the first node, which holds the cluster together: away from there
+            os.kill(pids[0], signal.SIGKILL)
         if not editor.await_step(told, kill.step + ON_THE_WAY + 1, _LATE):
             raise DragganError(f"session '{editor.id}' did not go on after a kill at step {kill.step}")
         return True
 
-    def _pid(self, editor: Editor) -> int:
+    def _pids(self, editor: Editor) -> list[int]:
+        """What to kill: the first of these, or the node of the first that is on one that may be killed."""
         status = self.cluster.status()
         if self.what is Victim.manager:
-            return int(status["manager"]["pid"])
+            return [int(status["manager"]["pid"])]
         mine: dict[str, Any] = next((s for s in status["sessions"] if s["id"] == editor.id), {})
-        if self.what is Victim.session:
-            return int(mine.get("pid", 0))
-        return next((int(e.get("pid", 0)) for e in status["engines"] if e["name"] == mine.get("engine")), 0)
+        engine = next((int(e.get("pid", 0)) for e in status["engines"] if e["name"] == mine.get("engine")), 0)
+        session = int(mine.get("pid", 0))
+        of = {Victim.session: [session], Victim.engine: [engine], Victim.node: [engine, session]}
+        return of[self.what] if all(of[self.what]) else []
 
     def _check(self, editor: Editor, reference: dict[int, bytes]) -> None:
         """What is durable is the last step told."""

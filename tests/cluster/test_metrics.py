@@ -19,15 +19,21 @@ Recorded = list[tuple[str, str, float, dict[str, str]]]
 
 @pytest.fixture
 def recorded(monkeypatch: pytest.MonkeyPatch) -> Recorded:
-    """What Ray would export: name, kind, value, tags."""
+    """What Ray's core is given to export: name, kind, value, tags."""
     seen: Recorded = []
 
-    def record(metric: Any, value: float, tags: dict[str, str] | None = None) -> None:
-        final = metric._get_final_tags(tags)
-        metric._validate_tags(final)
-        seen.append((metric.info["name"], type(metric).__name__, value, final))
+    def core(kind: str) -> type:
+        class Core:
+            def __init__(self, name: str, *_: Any) -> None:
+                self.name = name
 
-    monkeypatch.setattr(ray_metrics.Metric, "_record", record)
+            def record(self, value: float, tags: dict[str, str] | None = None) -> None:
+                seen.append((self.name, kind, value, dict(tags or {})))
+
+        return Core
+
+    for name, kind in (("Count", "Counter"), ("Sum", "Counter"), ("Histogram", "Histogram"), ("Gauge", "Gauge")):
+        monkeypatch.setattr(ray_metrics, f"Cython{name}", core(kind))
     return seen
 
 

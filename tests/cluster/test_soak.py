@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import json
+import subprocess
+import sys
 from dataclasses import replace
 from pathlib import Path
 
@@ -10,8 +13,7 @@ import pytest
 from draggan_runtime.cluster.known import KnownCluster, known_cluster, remember
 from draggan_runtime.soak.editor import Step, Told
 from draggan_runtime.soak.fair import Shares
-from draggan_runtime.soak.kills import Kill, Tally, Victim, failed, soak_kills
-from draggan_runtime.soak.private import Setting
+from draggan_runtime.soak.kills import Kill, Tally, Victim, failed
 from draggan_runtime.soak.processes import Process
 from draggan_runtime.soak.samples import Sample, by_kind, lives
 
@@ -108,8 +110,12 @@ def test_engines_killed_in_mid_drag_lose_nothing(tmp_path: Path, monkeypatch: py
     monkeypatch.setenv("DRAGGAN_STATE", str(tmp_path))
     users = KnownCluster("127.0.0.1", 1, "token", "127.0.0.1:2", "store")
     remember(users)
-    result = soak_kills(Setting(), Victim.engine, 3, 60, 0, lambda *_: None, lambda: True)
-    assert not failed(result), result
-    assert result["kills"] == result["resumed"] == 3
+    command = "from draggan_runtime.cli import main; main()"  # by itself, for Ray must not be imported before
+    options = ["soak", "--kills", "2", "--steps", "50", "--format", "json"]
+    run = subprocess.run([sys.executable, "-c", command, *options], capture_output=True, text=True, timeout=120)
+    assert run.returncode == 0, run.stdout + run.stderr
+    result = json.loads(run.stdout)
+    assert result["kills"] == result["resumed"] == 2
+    assert (result["steps_lost"], result["steps_repeated"], result["latent_differs"]) == (0, 0, 0)
     assert result["drags"] >= 2
     assert known_cluster() == users
