@@ -115,6 +115,7 @@ def _plain(graph: ResolvedGraph) -> dict[str, Any]:
                 "nodes": list(c.nodes),
                 "num_cpus": c.num_cpus,
                 "num_gpus": c.num_gpus,
+                "labels": c.labels,
                 "threads": c.threads,
                 "device": c.device,
                 "restart": {"policy": c.restart.policy, "max": c.restart.max},

@@ -15,6 +15,7 @@ from typing import Any
 
 from draggan_runtime.errors import DragganError, StartError
 from draggan_runtime.execution.aside import Aside
+from draggan_runtime.execution.costs import Costs
 from draggan_runtime.execution.delivery import Delivery, Outcome, Waiting, along
 from draggan_runtime.execution.parts import Delta, Parts, apply, between, flat
 from draggan_runtime.execution.share import Share
@@ -123,6 +124,7 @@ class Container:
         self.hosted: dict[str, Hosted] = {}
         self.configuring = ""
         self.watcher: Callable[[str, Turn], None] | None = None
+        self.costs = Costs()
         self._waiting = Waiting()
         self._aside = Aside()
         self.unwatched: set[str] = set()
@@ -205,6 +207,7 @@ class Container:
         return self._finish(outcome)
 
     def _begin_aside(self, delivery: Delivery, hosted: Hosted, share: Share) -> None:
+        self.costs.arrived(delivery)
         turn = hosted.accept(delivery.port, delivery.message)
         if turn is None:
             return
@@ -286,6 +289,7 @@ class Container:
                 if delivery.latest and not now:
                     self._waiting.add(delivery)
                     continue
+                self.costs.arrived(delivery)
                 turn = self.hosted[delivery.node].accept(delivery.port, delivery.message)
                 if turn is None:
                     continue

@@ -51,8 +51,8 @@ def _classes(graph: ResolvedGraph) -> dict[str, type[Node]]:
 
 
 def _title(spec: ContainerSpec) -> str:
-    threads = f", {spec.threads} threads" if spec.threads else ""
-    return f"{spec.name} ({spec.place}{threads})"
+    parts = [spec.place, *([f"{spec.threads} threads"] if spec.threads else [])]
+    return f"{spec.name} ({', '.join(parts + [f'{key}={value}' for key, value in spec.labels.items()])})"
 
 
 def _latched(edge: Edge, classes: dict[str, type[Node]]) -> bool:
