@@ -155,6 +155,11 @@ class Container:
             self.hosted[node_id] = Hosted(node, resolved.impl.name, self.graph)
         self.configuring = ""
 
+    def prepare_thread(self) -> None:
+        """Let this thread step the nodes too: torch keeps its number of threads by thread."""
+        if self.spec is not None:
+            self._prepare_torch(self.spec)
+
     @staticmethod
     def _prepare_torch(spec: ContainerSpec) -> str:
         """Set the threads of this process, and choose the device."""

@@ -10,9 +10,12 @@ from __future__ import annotations
 import contextlib
 import logging
 import os
+import pickle
+import threading
 import time
 from collections.abc import Iterator, Mapping
-from typing import Any, cast
+from multiprocessing.connection import Connection
+from typing import Any, NoReturn, cast
 
 # Read by Ray when it is imported: bind to loopback only, report nothing, pass small messages inline.
 os.environ.setdefault("RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER", "0")
@@ -27,6 +30,7 @@ from draggan_runtime.execution.action import DragAction, Feedback, ParamsChange
 from draggan_runtime.execution.container import Container, one_line
 from draggan_runtime.execution.costs import Costs, EdgeCosts
 from draggan_runtime.execution.delivery import Delivery, Outcome, along
+from draggan_runtime.execution.line import LineServer, connect
 from draggan_runtime.execution.parcel import Parcel
 from draggan_runtime.execution.parts import Delta
 from draggan_runtime.execution.router import Router
@@ -92,6 +96,8 @@ class ContainerActor:
         self.name = name
         self.router = Router(graph, self.container, {})
         self.action: DragAction | None = None
+        self._turn = threading.RLock()  # of whoever works with the container: Ray's thread, or a line's
+        self._lines: LineServer | None = None
 
     def configure(self) -> str:
         """Configure the nodes; what went wrong, or an empty line."""
@@ -103,16 +109,26 @@ class ContainerActor:
 
     def connect(self, peers: Mapping[str, Any]) -> None:
         """Learn where the other containers are."""
-        others = {n: RayPeer(h, self.container.costs) for n, h in peers.items() if n != self.name}
+        home = self.graph.home == self.name
+        others = {n: RayPeer(h, self.container.costs, direct=home) for n, h in peers.items() if n != self.name}
         self.router = Router(self.graph, self.container, others)
         drag = self.graph.find(DRAG)
-        if drag is not None and self.graph.home == self.name:
+        if drag is not None and home:
             self.action = DragAction(self.graph, drag, self.router)
 
     def deliver(self, deliveries: list[Delivery]) -> Outcome:
         """Messages for nodes here; what comes of them goes back to the caller, who routes it."""
-        started = time.perf_counter()
-        return self._outgoing(self._with_sinks(deliveries), started)
+        with self._turn:
+            started = time.perf_counter()
+            return self._outgoing(self._with_sinks(deliveries), started)
+
+    def _answer(self, request: bytes) -> bytes:
+        """:meth:`deliver` on a line."""
+        try:
+            answer: Any = self.deliver(pickle.loads(request))  # noqa: S301  (from our own actor)
+        except Exception as error:
+            answer = RuntimeError(one_line(error))
+        return pickle.dumps(answer, protocol=5)
 
     def _with_sinks(self, deliveries: list[Delivery]) -> Outcome:
         own = [d for d in deliveries if d.node in self.router.sinks]
@@ -122,16 +138,17 @@ class ContainerActor:
 
     def catch_up(self, deliveries: list[Delivery]) -> Outcome:
         """Take in messages and do everything that waits for idle time."""
-        started = time.perf_counter()
-        total = self._with_sinks(deliveries)
-        while total.pending:
-            outcome = self.container.idle(busy=False)
-            total.deliveries.extend(outcome.deliveries)
-            total.failures.extend(outcome.failures)
-            for session, delta in outcome.parts.items():
-                total.parts[session] = total.parts.get(session, Delta()).then(delta)
-            total.pending = outcome.pending
-        return self._outgoing(total, started)
+        with self._turn:
+            started = time.perf_counter()
+            total = self._with_sinks(deliveries)
+            while total.pending:
+                outcome = self.container.idle(busy=False)
+                total.deliveries.extend(outcome.deliveries)
+                total.failures.extend(outcome.failures)
+                for session, delta in outcome.parts.items():
+                    total.parts[session] = total.parts.get(session, Delta()).then(delta)
+                total.pending = outcome.pending
+            return self._outgoing(total, started)
 
     def _outgoing(self, outcome: Outcome, started: float) -> Outcome:
         """``outcome`` for the caller in another process; it arrives there as it is."""
@@ -154,7 +171,8 @@ class ContainerActor:
         self, node: str, params: dict[str, Any], needs: Mapping[str, Any] | None, session: str | None = None
     ) -> None:
         """See :meth:`Container.change`."""
-        self.container.change(node, params, needs, session)
+        with self._turn:
+            self.container.change(node, params, needs, session)
 
     def change_drag(self, params: dict[str, Any]) -> None:
         """New parameters for the drag action."""
@@ -163,24 +181,36 @@ class ContainerActor:
 
     def snapshot(self, session: str) -> dict[str, Any]:
         """See :meth:`Container.snapshot`."""
-        return to_host(self.container.snapshot(session))  # type: ignore[no-any-return]
+        with self._turn:
+            return to_host(self.container.snapshot(session))  # type: ignore[no-any-return]
 
     def restore(self, session: str, snapshot: dict[str, Any]) -> None:
         """See :meth:`Container.restore`."""
-        self.container.restore(session, snapshot)
+        with self._turn:
+            self.container.restore(session, snapshot)
 
     def forget(self, session: str) -> None:
         """See :meth:`Container.forget`."""
-        self.container.forget(session)
+        with self._turn:
+            self.container.forget(session)
 
     def close(self) -> None:
         """Clean the nodes up."""
-        self.container.close()
+        with self._turn:
+            self.container.close()
 
     @ray.method(concurrency_group="control")
     def costs(self) -> EdgeCosts:
         """What the edges have cost here so far."""
         return self.container.costs.take()
+
+    @ray.method(concurrency_group="control")
+    def line(self) -> tuple[Any, bytes]:
+        """Address and key of a direct line to :meth:`deliver`."""
+        if self._lines is None:
+            host = ray.util.get_node_ip_address()
+            self._lines = LineServer(host, self._answer, self.container.prepare_thread)
+        return self._lines.address, self._lines.key
 
     @ray.method(concurrency_group="control")
     def configuring(self) -> str:
@@ -199,25 +229,24 @@ class ContainerActor:
             self.action.inbox.cancelled.set()
 
 
-class RayTicket:
-    """A call under way in an actor that was ``sent`` messages."""
+class _Call:
+    """A call under way in an actor that was ``sent`` messages; keeps account of how long it holds its caller up."""
 
-    def __init__(self, method: Any, sent: list[Delivery], costs: Costs) -> None:
-        started = time.perf_counter()
+    def __init__(self, sent: list[Delivery], costs: Costs) -> None:
         self._costs = costs
         self._sent = sent
         self._seen = False  # that it is ready, before anyone waited for it
-        self._ref = method.remote(Parcel(sent, sent, costs))
+        started = time.perf_counter()
+        self._send(Parcel(sent, sent, costs))
         self._held = time.perf_counter() - started
 
     def ready(self) -> bool:
-        done, _ = ray.wait([self._ref], timeout=0)
-        self._seen = bool(done)
+        self._seen = self._arrived()
         return self._seen
 
     def result(self) -> Outcome:
         started = time.perf_counter()
-        outcome: Outcome = ray.get(self._ref)
+        outcome = self._receive()
         waited = time.perf_counter() - started
         # What the peer computed while its caller waited is not the edges' cost.
         self._held += waited if self._seen else max(0.0, waited - outcome.seconds)
@@ -225,15 +254,94 @@ class RayTicket:
             self._costs.held(crossed, self._held / 2)
         return outcome
 
+    def _send(self, parcel: Parcel) -> None:
+        raise NotImplementedError
+
+    def _arrived(self) -> bool:
+        raise NotImplementedError
+
+    def _receive(self) -> Outcome:
+        raise NotImplementedError
+
+
+class RayTicket(_Call):
+    """A Ray call."""
+
+    def __init__(self, method: Any, sent: list[Delivery], costs: Costs) -> None:
+        self._method = method
+        super().__init__(sent, costs)
+
+    def _send(self, parcel: Parcel) -> None:
+        self._ref = self._method.remote(parcel)
+
+    def _arrived(self) -> bool:
+        done, _ = ray.wait([self._ref], timeout=0)
+        return bool(done)
+
+    def _receive(self) -> Outcome:
+        return ray.get(self._ref)  # type: ignore[no-any-return]
+
+
+class LineTicket(_Call):
+    """A request on a line. Answers come in the order of the requests."""
+
+    def __init__(self, peer: RayPeer, line: Connection, sent: list[Delivery], costs: Costs) -> None:
+        self._peer = peer
+        self._line = line
+        super().__init__(sent, costs)
+
+    def _send(self, parcel: Parcel) -> None:
+        try:
+            self._line.send_bytes(pickle.dumps(parcel, protocol=5))
+        except OSError as error:
+            self._broken(error)
+
+    def _arrived(self) -> bool:
+        try:
+            return self._line.poll()
+        except OSError:
+            return True
+
+    def _receive(self) -> Outcome:
+        try:
+            answer = self._line.recv_bytes()
+        except (EOFError, OSError) as error:
+            self._broken(error)
+        found = pickle.loads(answer)  # noqa: S301  (from our own actor, as everything that Ray carries)
+        if isinstance(found, BaseException):
+            raise found
+        return cast(Outcome, found)
+
+    def _broken(self, error: Exception) -> NoReturn:
+        """Whether the peer has the messages nobody knows: as if it had died, so that it gets the session anew."""
+        self._peer.hang_up()
+        raise RayActorError from error
+
 
 class RayPeer:
-    """A container actor as the router sees it; what crosses is counted in ``costs``."""
+    """A container actor as the router sees it; what crosses is counted in ``costs``.
 
-    def __init__(self, handle: Any, costs: Costs | None = None) -> None:
+    ``direct``: messages go by a line of their own beside Ray, if one can be had: for what each step waits for.
+    """
+
+    def __init__(self, handle: Any, costs: Costs | None = None, *, direct: bool = False) -> None:
         self.handle = handle
         self.costs = costs or Costs()
+        self._direct = direct
+        self._line: Connection | None = None
 
-    def deliver(self, deliveries: list[Delivery]) -> RayTicket:
+    def hang_up(self) -> None:
+        """Give the line up; the next message opens another."""
+        if self._line is not None:
+            self._line.close()
+            self._line = None
+
+    def deliver(self, deliveries: list[Delivery]) -> RayTicket | LineTicket:
+        if self._direct and self._line is None:
+            self._line = connect(*ray.get(self.handle.line.remote()))
+            self._direct = self._line is not None
+        if self._line is not None:
+            return LineTicket(self, self._line, deliveries, self.costs)
         return RayTicket(self.handle.deliver, deliveries, self.costs)
 
     def catch_up(self, deliveries: list[Delivery]) -> RayTicket:
