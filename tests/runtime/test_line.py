@@ -80,7 +80,7 @@ def begin(app):
 
 
 def test_a_peer_that_is_killed_in_mid_drag_is_started_anew_and_the_session_goes_on():
-    import ray
+    from draggan_runtime.execution.ray_host import ray  # not ray first: it reads where to listen when it is imported
 
     graph = toy_graph("split", restart=Restart("on-failure", 2), generator={"slow": 0.02})
     with App(graph) as app, deadline(60):
