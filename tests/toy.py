@@ -222,6 +222,11 @@ UI = ("capture", "display", "session")
 LAYOUTS = {
     "local": {"main": NODES},
     "live": {"ui": UI, "engine": HOME},
+    "split": {
+        "ui": UI,
+        "engine": ("source", "generator", "drag", "renderer"),
+        "follow": ("tracker", "motion"),
+    },
     "spread": {
         "ui": UI,
         "generator": ("generator", "drag"),
@@ -233,8 +238,10 @@ LAYOUTS = {
 }
 
 
-def toy_graph(layout: str = "local", restart: Restart | None = None, **params: dict) -> ResolvedGraph:
-    """The toy drag in a layout of LAYOUTS; ``params`` by node id."""
+def toy_graph(
+    layout: str = "local", restart: Restart | None = None, labels: dict[str, dict] | None = None, **params: dict
+) -> ResolvedGraph:
+    """The toy drag in a layout of LAYOUTS; ``labels`` by container, ``params`` by node id."""
     path = Path(__file__).resolve()
     nodes = {}
     for node in NODES:
@@ -247,6 +254,7 @@ def toy_graph(layout: str = "local", restart: Restart | None = None, **params: d
             "driver" if "display" in members else "actor",
             members,
             restart=restart or Restart(),
+            labels=(labels or {}).get(name, {}),
             device="cpu",
         )
         for name, members in LAYOUTS[layout].items()

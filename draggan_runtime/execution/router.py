@@ -122,7 +122,7 @@ class Router:
                 delivery = queue.popleft()
                 owner = self._owner.get(delivery.node, "")
                 if delivery.node in self.sinks:
-                    self.sinks[delivery.node](delivery)
+                    self.sink(delivery)
                 elif delivery.node in self.here.hosted:
                     local.append(delivery)
                 elif owner not in self.peers:
@@ -135,6 +135,11 @@ class Router:
                 self._tickets[owner].append(self.peers[owner].deliver(batch))
             if local:
                 queue.extend(self._absorb(self.here.deliver(local)))
+
+    def sink(self, delivery: Delivery) -> None:
+        """A message for one of the runtime's own nodes."""
+        self.here.costs.arrived(delivery)
+        self.sinks[delivery.node](delivery)
 
     def absorb(self, outcome: Outcome) -> None:
         """Take over what came of work done outside of this router's calls."""
