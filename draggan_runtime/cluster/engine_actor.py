@@ -76,7 +76,11 @@ class EngineActor:
 
     async def connect(self, peers: Mapping[str, Any]) -> None:
         """Learn where the engine's other containers are, and go to work."""
-        router = Router(self._graph, self._container, {name: RayPeer(handle) for name, handle in peers.items()})
+        router = Router(
+            self._graph,
+            self._container,
+            {name: RayPeer(handle, self._container.costs, direct=True) for name, handle in peers.items()},
+        )
         self._engine = Engine(self._graph, router, self._graph.engines.batch)
         self._thread.submit(self._work, self._engine)
         asyncio.get_running_loop().create_task(self._watch_keepers())

@@ -192,6 +192,7 @@ class Engines:
                 strategy=self.limits.placement.upper(),
                 lifetime="detached",
                 name=engine.name,
+                bundle_label_selector=[dict(spec.labels) for spec in specs],
             )
             await engine.group.ready()
         for index, spec in enumerate(specs):
