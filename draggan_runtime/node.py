@@ -15,7 +15,8 @@ catches what a step raises.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+import contextlib
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, fields, is_dataclass
 from typing import Any, ClassVar, Literal
 
@@ -97,6 +98,7 @@ class Turn:
     inputs: Mapping[str, Message]
     state: Any
     emitted: list[tuple[str, Message]] = field(default_factory=list)
+    failure: Exception | None = None
 
     def __getitem__(self, port: str) -> Any:
         return self.inputs[port]
@@ -108,6 +110,21 @@ class Turn:
     def emit(self, port: str, message: Message) -> None:
         """Send ``message`` from output ``port``."""
         self.emitted.append((port, message))
+
+    def fail(self, error: Exception) -> None:
+        """This session's part has failed: nothing of it is sent, the error is reported, the other turns go on.
+
+        What :meth:`Node.step` raises fails all of its turns.
+        """
+        self.failure = error
+
+    @contextlib.contextmanager
+    def alone(self) -> Iterator[None]:
+        """What is raised within fails this turn only: ``for turn in turns: with turn.alone(): ...``."""
+        try:
+            yield
+        except Exception as error:
+            self.fail(error)
 
 
 class Node:
@@ -181,7 +198,7 @@ class Node:
         return state
 
     def step(self, turns: Sequence[Turn]) -> None:
-        """Process one turn of each session in ``turns``; emit through the turns."""
+        """Process one turn of each session in ``turns``; emit through the turns, and fail one by :meth:`Turn.fail`."""
         raise NotImplementedError
 
     def poll(self, turn: Turn) -> None:

@@ -11,6 +11,7 @@ from rich.console import Console
 from rich.table import Table
 
 from draggan_runtime import api
+from draggan_runtime.cli.bench_batch import batch
 from draggan_runtime.cli.bench_edit import edit, render
 from draggan_runtime.cli.bench_step import step
 from draggan_runtime.cli.bench_window import window
@@ -23,6 +24,7 @@ app.command()(step)
 app.command()(edit)
 app.command()(render)
 app.command()(window)
+app.command()(batch)
 
 LAYOUTS = ("local", "live-headless", "spread")
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import statistics
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,6 +15,7 @@ from draggan_runtime.cli.common import override
 from draggan_runtime.errors import UserError
 from draggan_runtime.graph import load_launch
 from draggan_runtime.graph.lookup import shipped
+from draggan_runtime.graph.model import ResolvedGraph
 from draggan_runtime.messages import Progress
 
 NOSE = (0.5, 0.576)  # of an aligned face, in parts of the picture
@@ -33,6 +34,20 @@ class Choice:
 
     def open(self, seed: int, *overrides: str) -> api.Session:
         """The session, with the picture of a seed."""
+        config, chosen = self._settings(overrides)
+        return api.open(seed=seed, launch=self.launch, config=config, set=chosen)
+
+    def graph(self, *overrides: str) -> ResolvedGraph:
+        """The graph alone, for a container of one's own."""
+        config, chosen = self._settings(overrides)
+        graph = load_launch(self.launch, chosen, config=config)
+        for node in graph.nodes.values():
+            cls, params = node.load()
+            cls.prepare(params)
+        return graph
+
+    def _settings(self, overrides: Sequence[str]) -> tuple[str | None, list[str]]:
+        """The preset, and what is laid over it."""
         family = self.model.partition(":")[0]
         config = self.config or (family if family in shipped("configs") else None)
         graph = load_launch(self.launch, config=config)
@@ -42,7 +57,7 @@ class Choice:
             if "model" in node.impl.load().Params.model_fields
         ]
         chosen += [override(f"{name}.device", self.device) for name in graph.containers]
-        return api.open(seed=seed, launch=self.launch, config=config, set=[*chosen, *overrides, *self.set])
+        return config, [*chosen, *overrides, *self.set]
 
     @property
     def size(self) -> tuple[int, int]:

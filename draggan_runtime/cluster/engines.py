@@ -191,7 +191,7 @@ class Engines:
             )
             await engine.group.ready()
         for index, spec in enumerate(specs):
-            options = actor_options(spec)
+            options = {**actor_options(spec), "scheduling_strategy": "SPREAD"}  # a node's death takes few engines
             if engine.group is not None:
                 options.pop("label_selector", None)
                 options["scheduling_strategy"] = PlacementGroupSchedulingStrategy(engine.group, index)

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import ray
-from ray.exceptions import RayActorError
+from ray.exceptions import ActorUnavailableError, RayActorError
 
 from draggan_runtime.cluster.blueprint import Blueprint, Own, Tuning, tuned
 from draggan_runtime.cluster.engines import EngineInfo, Engines
@@ -192,7 +192,7 @@ class ManagerActor:
                 await actor.run.remote()
                 return
             except RayActorError as error:
-                deaths += 1
+                deaths += not isinstance(error, ActorUnavailableError)  # that one is still about the same death
                 log("session died", session=id, deaths=deaths)
                 for engine in self._engines.all.values():
                     engine.sessions.discard(id)

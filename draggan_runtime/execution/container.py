@@ -99,7 +99,9 @@ class Hosted:
             self.node.change_needs(tuning.needs)
 
     def check(self, turn: Turn) -> None:
-        """Raise TypeError if the turn emitted something the node does not declare."""
+        """Raise what the turn failed with, or TypeError if it emitted something the node does not declare."""
+        if turn.failure is not None:
+            raise turn.failure
         for port, message in turn.emitted:
             declared = self.node.outputs.get(port)
             if declared is None:
@@ -317,8 +319,6 @@ class Container:
         try:
             with at_most(hosted.node.threads):
                 hosted.node.step(turns)
-            for turn in turns:
-                hosted.check(turn)
         except Exception as error:
             outcome.failures.extend(self._failure(node_id, turn.session, error) for turn in turns)
             return deque()
@@ -328,7 +328,12 @@ class Container:
                 self._touched.update((node_id, turn.session) for turn in turns)
         deliveries: deque[Delivery] = deque()
         for turn in turns:
-            deliveries.extend(self._spread(hosted, turn, outcome))
+            try:
+                hosted.check(turn)
+            except Exception as error:
+                outcome.failures.append(self._failure(node_id, turn.session, error))
+            else:
+                deliveries.extend(self._spread(hosted, turn, outcome))
         return deliveries
 
     def _spread(self, hosted: Hosted, turn: Turn, outcome: Outcome) -> deque[Delivery]:

@@ -53,6 +53,16 @@ def test_bench_step_tells_boxes_from_whole_maps():
         assert 0 < row["fraction_of_peak"] < 1
 
 
+def test_bench_batch_steps_sessions_together_and_each_by_itself():
+    common = ["--model", "stylegan2:64", "--set", "tracker.level='32'", "--set", "motion.level='32'"]
+    rows = bench("batch", *common, "--sessions", "1,3", "--steps", "2", "--repeats", "1")
+    assert [row["sessions"] for row in rows] == [1, 3]
+    assert rows[0]["unbatched_to_one"] == 1
+    for row in rows:
+        assert row["ms_batched"] > row["ms_by_stage"]["generator"] > 0
+        assert row["unbatched_to_one"] == row["ms_unbatched"] / rows[0]["ms_unbatched"]
+
+
 def test_bench_step_counts_the_arithmetic_of_the_whole_map_with_a_mask():
     """The same whether it was asked for or the mask needs it; within the mask's own part."""
     common = ["--steps", "2", "--repeats", "1"]

@@ -43,6 +43,8 @@ class Session:
         [message] = event.values()
         turn = Turn(message.session, message.step, {**self.latched, **event}, self.state)
         self.node.step([turn])
+        if turn.failure is not None:
+            raise turn.failure
         return dict(turn.emitted)
 
     def seed(self, seed=7):

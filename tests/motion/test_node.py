@@ -71,6 +71,8 @@ class Session:
         }
         turn = Turn("s", step, inputs, self.state)
         self.node.step([turn])
+        if turn.failure is not None:
+            raise turn.failure
         [(port, message)] = turn.emitted
         assert port == ("boxes" if isinstance(message, NeedBoxes) else "gradient")
         assert (message.session, message.step) == ("s", step)
@@ -237,3 +239,26 @@ def test_pulled_through_the_real_generator_it_is_the_slope_of_the_loss() -> None
     measured = (loss(start + h * along) - loss(start - h * along)) / (2 * h)
     assert measured == pytest.approx(float(slope.norm()), rel=1e-4)
     assert answer.loss == pytest.approx(loss(start), rel=1e-12)
+
+
+def test_one_session_s_bad_mask_fails_no_other() -> None:
+    """Both turns of one step."""
+    node = MotionSupervision(MotionSupervision.Params(), Context("motion"))
+    goal = Goal(session="", points=POINTS)
+    handles = Handles(session="", size=SIZE, positions={p.id: p.handle for p in POINTS}, confidence={1: 1.0, 2: 1.0})
+    features = Features(session="", size=SIZE, levels={"64": (whole(feature_map(0), STRIDE),)}, reference=True)
+    masks = {"bad": np.ones((7, 9), np.uint8), "good": LEFT_HALF}
+    turns = [
+        Turn(
+            session,
+            0,
+            {"features": features, "handles": handles, "goal": goal, "mask": Mask(session="", movable=mask)},
+            node.new_state(),
+        )
+        for session, mask in masks.items()
+    ]
+    node.step(turns)
+    assert "the mask is 9x7" in str(turns[0].failure)
+    assert turns[0].emitted == []
+    assert turns[1].failure is None
+    assert [port for port, _ in turns[1].emitted] == ["gradient"]

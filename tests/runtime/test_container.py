@@ -184,6 +184,51 @@ def test_one_session_s_failure_leaves_the_others_at_work(container):
     assert second.deliveries
 
 
+def both(port, *messages):
+    return [Delivery("tracker", port, message) for message in messages]
+
+
+def fails_a(turns):
+    for turn in turns:
+        turn.emit("handles", handles(turn.step, turn.session))
+        with turn.alone():
+            if turn.session == "a":
+                raise ValueError("not a")
+
+
+def test_a_turn_that_fails_leaves_the_others_of_its_step(container):
+    container.hosted["tracker"].node.step = fails_a
+    outcome = container.deliver(both("features", features(0, "a"), features(0, "b"), features(0, "c")))
+    (failure,) = outcome.failures
+    assert (failure.node, failure.session, failure.exception) == ("tracker", "a", "ValueError: not a")
+    assert "in fails_a" in failure.traceback
+    assert {d.message.session for d in outcome.deliveries} == {"b", "c"}  # nothing of what "a" had emitted before
+
+
+def test_what_a_step_raises_fails_every_turn(container):
+    container.hosted["tracker"].node.step = lambda turns: 1 / 0
+    outcome = container.deliver(both("features", features(0, "a"), features(0, "b")))
+    assert [f.session for f in outcome.failures] == ["a", "b"]
+    assert outcome.deliveries == []
+
+
+def test_a_turn_that_emits_what_is_not_declared_fails_alone(container):
+    container.hosted["tracker"].node.step = lambda turns: [
+        turn.emit("handles", goal() if turn.session == "a" else handles(0, turn.session)) for turn in turns
+    ]
+    outcome = container.deliver(both("features", features(0, "a"), features(0, "b")))
+    assert [f.session for f in outcome.failures] == ["a"]
+    assert {d.message.session for d in outcome.deliveries} == {"b"}
+
+
+def test_a_turn_may_fail_aside_too(container, slow_renderer, monkeypatch):
+    monkeypatch.setattr(container.hosted["renderer"].node, "step", lambda turns: turns[0].fail(ValueError("no")))
+    container.deliver([Delivery("renderer", "latent", latent(1), latest=1)])
+    container.idle(busy=True)
+    (failure,) = container.idle(busy=False).failures
+    assert (failure.node, failure.exception) == ("renderer", "ValueError: no")
+
+
 def test_a_node_s_steps_use_at_most_the_threads_it_gains_from(container, monkeypatch):
     tracker = container.hosted["tracker"].node
     used = []

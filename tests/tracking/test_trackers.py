@@ -13,7 +13,7 @@ from draggan_nodes.tracking.nearest import NearestTracker
 from draggan_nodes.tracking.none import NoTracker
 
 from draggan_runtime.boxes import Region, crop, whole
-from draggan_runtime.messages import Boxes, Features, Goal, Handles, Message, NeedBoxes, PointPair
+from draggan_runtime.messages import Box, Boxes, Features, Goal, Handles, Message, NeedBoxes, PointPair
 from draggan_runtime.node import Context, Need, Turn
 from draggan_runtime.wire import pack, unpack
 
@@ -49,6 +49,8 @@ class Session:
             inputs["goal"] = goal
         turn = Turn("s", step, inputs, self.state)
         self.node.step([turn])
+        if turn.failure is not None:
+            raise turn.failure
         [(port, message)] = turn.emitted
         assert port == ("boxes" if isinstance(message, NeedBoxes) else "handles")
         assert (message.session, message.step) == ("s", step)
@@ -256,3 +258,18 @@ def test_a_tracker_of_one_s_own_may_remember_patches_and_adapt_them() -> None:
     seen_last = Features(session="s", step=35, size=(512, 512), levels={"64": (whole(waves(35), STRIDE),)})
     patch = session.node.remember(Level(seen_last, "64"), np.array([[235.0, 240.0]]))
     torch.testing.assert_close(session.state.now[1].template, patch[0])
+
+
+def test_one_session_s_bad_features_fail_no_other() -> None:
+    """Both turns of one step."""
+    node = nearest()
+    maps = {"bad": waves(0)[0], "good": waves(0)}  # the first has no channels
+    turns = []
+    for session, values in maps.items():
+        box = Box(values, (0, 0), STRIDE, (64, 64))
+        features = Features(session=session, size=(512, 512), levels={"64": (box,)})
+        turns.append(Turn(session, 0, {"features": features, "goal": goal(A)}, node.new_state()))
+    node.step(turns)
+    assert turns[0].failure is not None
+    assert turns[1].failure is None
+    assert [port for port, _ in turns[1].emitted] == ["handles"]

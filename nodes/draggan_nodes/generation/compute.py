@@ -120,11 +120,14 @@ def _plan(windows: Windows, count: int, constant: torch.Tensor) -> Plan:
 def _cut(x: torch.Tensor, windows: Sequence[Sequence[torch.Tensor | None]]) -> list[list[torch.Tensor]]:
     """By latent and window, ``[C, rows, columns]``: cells of x at given places, or, where none are given, the whole.
 
-    All cells in one go: the backward pass of each goes through a gradient as large as x.
+    All cells in one go, and all maps: the backward pass of each goes through a gradient as large as x.
     """
+    maps = x.unbind()
     places = [p for of in windows for p in of if p is not None]
     if not places:
-        return [[x[i] for _ in of] for i, of in enumerate(windows)]
+        return [[maps[i] for _ in of] for i, of in enumerate(windows)]
     taken = gather(x, torch.cat([p.flatten() for p in places])[:, None, None])[:, :, 0, 0]
     parts = iter(torch.split(taken, [p.numel() for p in places]))
-    return [[x[i] if p is None else next(parts).mT.reshape(-1, *p.shape) for p in of] for i, of in enumerate(windows)]
+    return [
+        [maps[i] if p is None else next(parts).mT.reshape(-1, *p.shape) for p in of] for i, of in enumerate(windows)
+    ]

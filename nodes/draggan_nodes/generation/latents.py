@@ -49,5 +49,5 @@ def moved(start: torch.Tensor, offset: torch.Tensor, slots: int) -> torch.Tensor
 
 
 def prior_gradient(offset: torch.Tensor, whitening: torch.Tensor) -> torch.Tensor:
-    """Gradient ``[rows, w_dim]`` of the prior ``((offset @ whitening.T) ** 2).mean()``."""
-    return 2 / offset.numel() * (offset @ whitening.T) @ whitening
+    """Gradient of the prior ``((offset @ whitening.T) ** 2).mean()`` of each offset ``[..., rows, w_dim]``."""
+    return 2 / (offset.shape[-2] * offset.shape[-1]) * (offset @ whitening.T) @ whitening

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal, cast
 
@@ -12,15 +13,15 @@ from pydantic import Field
 
 from draggan_nodes.generation.adam import Moments, adam, no_moments
 from draggan_nodes.generation.latents import moved, prior_gradient, to_tensor, to_w_plus
+from draggan_nodes.generation.passes import Look, Pass, Wish, grouped, look
 from draggan_nodes.generation.protocol import GeneratorNetwork
-from draggan_nodes.generation.regions import Regions, box, regions_for, whole_map, windows, with_more
+from draggan_nodes.generation.regions import Regions, regions_for, windows, with_more
 from draggan_nodes.generation.styles import Styles
 from draggan_runtime import models
 from draggan_runtime.errors import DragganError, UserError
 from draggan_runtime.messages import (
     XY,
     Begin,
-    Boxes,
     FeatureGradient,
     Features,
     Goal,
@@ -30,11 +31,6 @@ from draggan_runtime.messages import (
     NeedBoxes,
 )
 from draggan_runtime.node import Need, Node, NodeParams, Turn, event, latched
-from draggan_runtime.threads import at_most
-
-#: Products of a forward pass below which a second thread would gain little. On two cores, 64 map of the default model,
-#: one point (1.5e8): 12 ms with one thread, 9.5 with two; with a busy process beside it 13 and 250.
-LIGHT = 400_000_000
 
 
 class GeneratorParams(NodeParams):
@@ -50,20 +46,10 @@ class GeneratorParams(NodeParams):
     beta1: float = Field(0.9, ge=0, lt=1, description="Adam's decay of the first moment")
     beta2: float = Field(0.999, ge=0, lt=1, description="Adam's decay of the second moment")
     epsilon: float = Field(1e-8, gt=0, description="Adam's guard against division by zero")
+    batch: int = Field(
+        8, ge=1, description="most sessions in one pass; 1: each by itself, bit for bit as if it were the only one"
+    )
     whole_map: bool = Field(False, description="compute whole feature maps and cut the boxes: slow, to compare with")
-
-
-@dataclass
-class Pass:
-    """A forward pass whose graph is kept: its leaf; by level the values of the boxes sent, and these boxes.
-
-    ``threads``: with how many its backward pass should run; None: as many as there are.
-    """
-
-    offset: torch.Tensor
-    values: dict[str, list[torch.Tensor]]
-    boxes: dict[str, Boxes]
-    threads: int | None
 
 
 @dataclass
@@ -71,7 +57,7 @@ class DragState:
     """A session's latent: ``start`` ``[num_ws, w_dim]``, and ``offset`` ``[1 or slots, w_dim]`` on its slots.
 
     ``origin`` names the latent that was set last. ``reference``: this step's features are those of the drag's start.
-    ``forward``, and the ``kept`` styles of what does not move, are computed again if missing.
+    ``look``, and the ``kept`` styles of what does not move, are computed again if missing.
     """
 
     step: int = 0
@@ -82,7 +68,7 @@ class DragState:
     moments: Moments | None = None
     regions: Regions = field(default_factory=dict)
     reference: bool = False
-    forward: Pass | None = None
+    look: Look | None = None
     kept: Styles | None = None
 
     @property
@@ -146,15 +132,25 @@ class Generator(Node):
             raise UserError(f"slots is {params.slots}, but the model has {self.network.num_ws}")
 
     def step(self, turns: Sequence[Turn]) -> None:
+        descending, looking = [], []
         for turn in turns:
-            if "latent" in turn.inputs:
-                self._set(turn, turn["latent"])
-            elif "begin" in turn.inputs:
-                (self._resume if turn["begin"].resume else self._begin)(turn)
-            elif "gradient" in turn.inputs:
-                self._descend(turn, turn["gradient"])
-            else:
-                self._add_boxes(turn, turn["boxes"])
+            with turn.alone():
+                if "latent" in turn.inputs:
+                    self._set(turn, turn["latent"])
+                elif "begin" in turn.inputs:
+                    (self._resume if turn["begin"].resume else self._begin)(turn)
+                    looking.append(turn)
+                elif "gradient" in turn.inputs:
+                    self._expect(turn, turn["gradient"])
+                    descending.append(turn)
+                else:
+                    self._add_boxes(turn, turn["boxes"])
+                    looking.append(turn)
+        self._descend(descending)
+        looking += descending
+        self._look(looking)
+        for turn in _well(looking):
+            self._emit_features(turn)
 
     def _set(self, turn: Turn, latent: Latent) -> None:
         state: DragState = turn.state
@@ -172,24 +168,40 @@ class Generator(Node):
         state.kept = None
         state.reference = True
         # Handles of an earlier drag may still be latched; a drag begins at the user's.
-        self._look(turn, {})
+        self._around(turn, {})
 
     def _resume(self, turn: Turn) -> None:
         """An interrupted drag goes on: what was sent of this step is sent again."""
         self._emit_latent(turn)
-        self._emit_features(turn)
 
-    def _descend(self, turn: Turn, gradient: FeatureGradient) -> None:
+    def _expect(self, turn: Turn, gradient: FeatureGradient) -> None:
         state: DragState = turn.state
         if gradient.step != state.step or state.offset is None or state.moments is None:
             raise DragganError(f"gradient of step {gradient.step}, but the latent is at step {state.step}")
-        forward = self._forward(state)
-        _check_layout(forward.boxes, gradient)
-        state.forward = None
-        slope = _pull(forward, gradient)
-        slope = slope + self.params.prior * prior_gradient(state.offset, self.network.w_whitening)
+
+    def _descend(self, turns: Sequence[Turn]) -> None:
+        self._look(turns)
+        passes: dict[Pass, list[Turn]] = {}
+        for turn in _well(turns):
+            with turn.alone():
+                turn.state.look.check(turn["gradient"])
+                passes.setdefault(turn.state.look.at, []).append(turn)
+        for at, members in passes.items():
+            with _together(members):
+                slopes = at.pull({turn.state.look.row: turn["gradient"] for turn in members})
+                offsets = torch.stack([turn.state.offset for turn in members])
+                priors = self.params.prior * prior_gradient(offsets, self.network.w_whitening)
+                for turn, prior in zip(members, priors, strict=True):
+                    with turn.alone():
+                        self._move(turn, slopes[turn.state.look.row] + prior)
+
+    def _move(self, turn: Turn, slope: torch.Tensor) -> None:
+        """One step of Adam; what is read at the next step."""
+        state: DragState = turn.state
         if not torch.isfinite(slope).all():
             raise DragganError(f"the gradient of step {state.step} is not finite; the latent stays as it was")
+        assert state.offset is not None
+        assert state.moments is not None
         state.offset, state.moments = adam(
             state.offset,
             slope,
@@ -202,7 +214,7 @@ class Generator(Node):
         state.reference = False
         handles: Handles | None = turn.get("handles")
         self._emit_latent(turn)
-        self._look(turn, handles.positions if handles else {})
+        self._around(turn, handles.positions if handles else {})
 
     def _add_boxes(self, turn: Turn, request: NeedBoxes) -> None:
         state: DragState = turn.state
@@ -211,43 +223,37 @@ class Generator(Node):
         if request.level not in self.network.levels:
             raise UserError(f"boxes of level '{request.level}' wanted, which the model does not have")
         state.regions = with_more(state.regions, request)
-        state.forward = None
-        self._emit_features(turn)
+        state.look = None
 
-    def _look(self, turn: Turn, tracked: Mapping[int, XY]) -> None:
-        """Features of the latent as it is now, around the handles."""
+    def _around(self, turn: Turn, tracked: Mapping[int, XY]) -> None:
+        """What is read of the latent as it is now: features around the handles."""
         goal: Goal | None = turn.get("goal")
         handles = [tracked.get(p.id, p.handle) for p in goal.points] if goal else []
         turn.state.regions = regions_for(self._needs, handles, self.network.size, masked=_masked(turn))
-        turn.state.forward = None
-        self._emit_features(turn)
+        turn.state.look = None
 
-    def _forward(self, state: DragState) -> Pass:
-        if state.forward is None:
-            start = state.w_plus if state.start is None or state.offset is None else state.start
-            offset = torch.zeros_like(start[:1]) if state.offset is None else state.offset
-            leaf = offset.detach().requires_grad_()
-            if state.kept is None:
-                state.kept = Styles(start[None], state.slots)
-            styles = Styles(moved(start, leaf, state.slots)[None], state.slots, state.kept)
-            size, levels = self.network.size, self.network.levels
-            wanted = windows(state.regions, levels, size)
-            # The whole map is computed if it is wanted besides.
-            more = {name: [whole_map(levels[name], size)] if self.params.whole_map else [] for name in wanted}
-            asked = {name: [[*of, *more[name]]] for name, of in wanted.items()}
-            threads = 1 if self.network.products(asked) < LIGHT else None
-            with at_most(threads):
-                computed = self.network.boxes(styles, asked)
-            values = {name: computed[name][0][: len(of)] for name, of in wanted.items()}
-            boxes = {
-                name: tuple(
-                    box(part, window, levels[name], size)
-                    for part, window in zip(values[name], wanted[name], strict=True)
-                )
-                for name in wanted
-            }
-            state.forward = Pass(leaf, values, boxes, threads)
-        return state.forward
+    def _look(self, turns: Sequence[Turn]) -> None:
+        """Forward passes for those turns that have none, or whose pass another session has used up."""
+        missing, wishes = [], []
+        for turn in _well(turns):
+            if turn.state.look is None or turn.state.look.at.pulled:
+                with turn.alone():
+                    wishes.append(self._wish(turn.state))
+                    missing.append(turn)
+        for group in grouped([wish.kind(self.network) for wish in wishes], self.params.batch):
+            members = [missing[i] for i in group]
+            with _together(members):
+                looks = look(self.network, [wishes[i] for i in group], whole=self.params.whole_map)
+                for turn, seen in zip(members, looks, strict=True):
+                    turn.state.look = seen
+
+    def _wish(self, state: DragState) -> Wish:
+        start = state.w_plus if state.start is None or state.offset is None else state.start
+        offset = torch.zeros_like(start[:1]) if state.offset is None else state.offset
+        if state.kept is None:
+            state.kept = Styles(start[None], state.slots)
+        cells = windows(state.regions, self.network.levels, self.network.size)
+        return Wish(start, offset, state.slots, state.kept, cells)
 
     def _emit_latent(self, turn: Turn) -> None:
         state: DragState = turn.state
@@ -260,7 +266,7 @@ class Generator(Node):
             session=turn.session,
             step=state.step,
             size=self.network.size,
-            levels=self._forward(state).boxes,
+            levels=state.look.boxes if state.look else {},
             reference=state.reference,
         )
         turn.emit("features", features)
@@ -299,25 +305,16 @@ def _origin(w_plus: torch.Tensor) -> str:
     return hashlib.blake2b(w_plus.cpu().numpy().tobytes(), digest_size=8).hexdigest()
 
 
-def _pull(forward: Pass, gradient: FeatureGradient) -> torch.Tensor:
-    """The gradient with respect to the offset, from that with respect to the boxes. Frees the graph."""
-    pairs = [
-        (values, to_tensor(part, values))
-        for name, parts in gradient.levels.items()
-        for values, part in zip(forward.values[name], parts, strict=True)
-        if part is not None
-    ]
-    if not pairs:
-        return torch.zeros_like(forward.offset)
-    values, slopes = zip(*pairs, strict=True)
-    with at_most(forward.threads):
-        return torch.autograd.grad(values, forward.offset, slopes)[0]
+def _well(turns: Iterable[Turn]) -> list[Turn]:
+    """Those that have not failed."""
+    return [turn for turn in turns if turn.failure is None]
 
 
-def _check_layout(boxes: Mapping[str, Boxes], gradient: FeatureGradient) -> None:
-    """Raises DragganError if the gradient is not one of these boxes."""
-    for name, parts in gradient.levels.items():
-        sent = [tuple(box.values.shape) for box in boxes.get(name, ())]
-        came = [None if part is None else tuple(part.shape) for part in parts]
-        if len(sent) != len(came) or any(c not in (None, s) for s, c in zip(sent, came, strict=True)):
-            raise DragganError(f"the gradient of level '{name}' has boxes {came}, but {sent} were sent")
+@contextlib.contextmanager
+def _together(turns: Sequence[Turn]) -> Iterator[None]:
+    """What is raised within fails these turns, and no others of the step."""
+    try:
+        yield
+    except Exception as error:
+        for turn in turns:
+            turn.fail(error)

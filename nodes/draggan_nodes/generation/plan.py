@@ -169,8 +169,11 @@ def _step(tiles: Tiles, before: Tiles, rows: Index, count: int, device: torch.de
     y, y_inside = _along(top // by, tiles.rows // by, before.size[0])
     x, x_inside = _along(left // by, tiles.columns // by, before.size[1])
     inside = y_inside[:, None, :, None] & x_inside[:, None, None, :]
-    # Where the layer before has computed nothing, nothing is needed: any row will do.
-    sources = rows[latent[:, :, None], y[:, :, None], x[:, None, :]].clip(0)
+    sources = rows[latent[:, :, None], y[:, :, None], x[:, None, :]]
+    # Where the layer before has computed nothing, nothing is needed: any row of the same latent will do. Of another's,
+    # numbers that are not finite would come along.
+    own = np.where(rows < 0, rows.max(), rows).min((1, 2))
+    sources = np.where(sources < 0, own[latent[:, :, None]], sources)
     places = (top + np.arange(tiles.rows))[:, :, None] * tiles.size[1] + (left + np.arange(tiles.columns))[:, None, :]
     return Step(
         tiles,

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 
 Cells = np.ndarray[Any, np.dtype[np.bool_]]
+#: Of each map, first row, end, first column and end of what is wanted of it; None if nothing is.
+Bounds = Sequence[Sequence[int] | None]
 
 # What a convolution costs, in cells of a large map. Measured on 512 channels, CPU: a map of 64 x 64 cells takes 12 us
 # a cell, one of 8 x 8 takes 20 us a cell, sixty of 8 x 8 take 13 us a cell.
@@ -67,56 +69,59 @@ def cover(wanted: Cells, shape: tuple[int, int], by: int = 1) -> Tiles:
     if wanted.sum() > bound:
         return best
     coarse: Cells = np.asarray(wanted.reshape(count, height // by, by, width // by, by).any((2, 4)))
-    for rows, columns in _shapes(coarse, shape, by):
+    bounds = _bounds(coarse)
+    for rows, columns in _shapes(coarse, bounds, shape, by):
         one = Tiles((height, width), rows * by, columns * by, ((0, 0, 0),), by)
-        corners = _corners(coarse, rows, columns, int((bound - _CALL) // (one.cost - _CALL)))
+        corners = _corners(coarse, bounds, rows, columns, int((bound - _CALL) // (one.cost - _CALL)))
         if corners is not None:
             best = replace(one, corners=tuple((i, top * by, left * by) for i, top, left in corners))
             bound = best.cost
     return best
 
 
-def _shapes(wanted: Cells, shape: tuple[int, int], by: int) -> list[tuple[int, int]]:
+def _shapes(wanted: Cells, bounds: Bounds, shape: tuple[int, int], by: int) -> list[tuple[int, int]]:
     """Shapes to try, the most likely first, in cells of the map that is ``by`` smaller."""
     own = -(-shape[0] // by), -(-shape[1] // by)
     squares = [(n // by, n // by) for n in _SQUARES]
     height, width = wanted.shape[1:]
-    inside = ((min(r, height), min(c, width)) for r, c in [_extent(wanted), own, *squares])
+    extents = [(bottom - top, right - left) for top, bottom, left, right in filter(None, bounds)] or [(1, 1)]
+    extent = max(rows for rows, _ in extents), max(columns for _, columns in extents)
+    inside = ((min(r, height), min(c, width)) for r, c in [extent, own, *squares])
     return [shape for shape in dict.fromkeys(inside) if shape != (height, width)]
 
 
-def _extent(wanted: Cells) -> tuple[int, int]:
-    """The smallest (rows, columns) that hold everything wanted of any one map."""
-    return max(_length(m.any(1)) for m in wanted), max(_length(m.any(0)) for m in wanted)
+def _bounds(wanted: Cells) -> Bounds:
+    bounds: list[Sequence[int] | None] = []
+    for rows, columns in zip(np.asarray(wanted.any(2)), np.asarray(wanted.any(1)), strict=True):
+        edges = [end for line in (rows, columns) for end in (line.argmax(), len(line) - line[::-1].argmax())]
+        bounds.append([int(edge) for edge in edges] if rows.any() else None)
+    return bounds
 
 
-def _length(line: Cells) -> int:
-    where = np.flatnonzero(line)
-    return int(where[-1] - where[0]) + 1 if len(where) else 1
-
-
-def _corners(wanted: Cells, rows: int, columns: int, most: int) -> list[tuple[int, int, int]] | None:
+def _corners(wanted: Cells, bounds: Bounds, rows: int, columns: int, most: int) -> list[tuple[int, int, int]] | None:
     """Where tiles must lie to hold every cell wanted; None if it takes more than ``most``."""
     corners: list[tuple[int, int, int]] = []
-    for index, cells in enumerate(wanted):
-        for corner in _bands(cells, rows, columns):
+    for index, (cells, edges) in enumerate(zip(wanted, bounds, strict=True)):
+        for corner in () if edges is None else _bands(cells, edges, rows, columns):
             corners.append((index, *corner))
             if len(corners) > most:
                 return None
     return corners
 
 
-def _bands(cells: Cells, rows: int, columns: int) -> Iterator[tuple[int, int]]:
+def _bands(cells: Cells, edges: Sequence[int], rows: int, columns: int) -> Iterator[tuple[int, int]]:
     """Tiles in bands from the first row that is not yet held, in each from the first such column."""
     height, width = cells.shape
-    lines: Cells = np.asarray(cells.any(1))
-    row = 0
-    while len(below := np.flatnonzero(lines[row:])):
-        top = row + int(below[0])
-        row = top + rows
-        band: Cells = np.asarray(cells[top:row].any(0))
-        column = 0
-        while len(right := np.flatnonzero(band[column:])):
-            left = column + int(right[0])
-            column = left + columns
-            yield min(top, height - rows), min(left, width - columns)
+    top, bottom, left, right = edges
+    if bottom - top <= rows and right - left <= columns:
+        yield min(top, height - rows), min(left, width - columns)
+        return
+    below = 0
+    for row in np.flatnonzero(cells.any(1)).tolist():
+        if row < below:
+            continue
+        below, beyond = row + rows, 0
+        for column in np.flatnonzero(cells[row:below].any(0)).tolist():
+            if column >= beyond:
+                beyond = column + columns
+                yield min(row, height - rows), min(column, width - columns)

@@ -77,7 +77,8 @@ class MotionSupervision(Node):
 
     def step(self, turns: Sequence[Turn]) -> None:
         for turn in turns:
-            self._supervise(turn)
+            with turn.alone():
+                self._supervise(turn)
 
     def _supervise(self, turn: Turn) -> None:
         params: MotionParams = self.params

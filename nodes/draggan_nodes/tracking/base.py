@@ -111,11 +111,15 @@ class Tracker(Node):
 
     def step(self, turns: Sequence[Turn]) -> None:
         for turn in turns:
-            try:
-                self._track(turn)
-            except NotCoveredError as missing:
-                ask = NeedBoxes(session=turn.session, step=turn.step, level=self.params.level, regions=missing.regions)
-                turn.emit("boxes", ask)
+            with turn.alone():
+                self._track_or_ask(turn)
+
+    def _track_or_ask(self, turn: Turn) -> None:
+        try:
+            self._track(turn)
+        except NotCoveredError as missing:
+            ask = NeedBoxes(session=turn.session, step=turn.step, level=self.params.level, regions=missing.regions)
+            turn.emit("boxes", ask)
 
     def _track(self, turn: Turn) -> None:
         features: Features = turn["features"]
