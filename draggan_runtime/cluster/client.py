@@ -9,20 +9,30 @@ with attach("nose") as session:
 
 from __future__ import annotations
 
+import contextlib
 import queue
 import socket
 import struct
 import threading
+import time
 from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 from draggan_runtime.cluster.known import KnownCluster, known_cluster, known_token
-from draggan_runtime.cluster.protocol import MOST, ConnectionLostError, frame_bytes, heard
+from draggan_runtime.cluster.protocol import MOST, ConnectionLostError, frame_bytes, heard, notice_death
 from draggan_runtime.errors import UserError, WireError
+from draggan_runtime.files import write_atomically
 from draggan_runtime.messages import Message, Notice
+from draggan_runtime.pictures import save_png
+from draggan_runtime.session import SessionRecord, dump_session
 from draggan_runtime.wire import unpack
 
-_CONNECT = 5.0
+#: s for which a lost connection is tried again.
+PATIENCE = 30.0
+_FIRST_PAUSE, _LONGEST_PAUSE = 0.1, 3.0
+_CONNECT, _ANSWER = 5.0, 30.0
 _LENGTH = struct.Struct(">I")
 Told = tuple[Message, list[tuple[str, str]]]
 
@@ -47,33 +57,43 @@ def attach(session: str, *, at: str = "", token: str = "", pen: bool = False, co
     ``token``: the session's; "" = the one known here. ``codec``: how pictures come, "jpeg" or "raw" (exact). Raises
     UserError if there is no such session, or the token is not its.
     """
+    if codec not in ("jpeg", "raw"):
+        raise UserError(f"pictures come as jpeg or raw, not as '{codec}'")
+    holder = token_holder(session, at, token)
+    request = {"do": "attach", "token": holder.token, "session": session, "pen": pen, "codec": codec}
+    return Attached(holder, request, *_attach(holder, request))
+
+
+def token_holder(session: str, at: str = "", token: str = "") -> KnownCluster:
+    """The cluster as who may edit the session knows it. Raises UserError if its token is not known here."""
     cluster = known_cluster(at)
     own = token or known_token(session)
     if not own:
         raise UserError(f"the token of session '{session}' is not known here; give --token, as its start printed it")
-    sock = _connect(cluster)
-    try:
-        sock.sendall(frame_bytes({"do": "attach", "token": own, "session": session, "pen": pen, "codec": codec}))
-        about = _answer(_receive(sock, cluster))
-    except BaseException:
-        sock.close()
-        raise
-    sock.settimeout(None)
-    return Attached(sock, cluster, session, about)
+    return replace(cluster, token=own)
 
 
 class Attached:
-    """A connection to a session. ``pen``: whether it was one's to edit on coming; ``graph``: the launch it runs."""
+    """A connection to a session; when it is lost, it is tried again for :data:`PATIENCE` s, and that is said.
 
-    def __init__(self, sock: socket.socket, cluster: KnownCluster, session: str, about: dict[str, Any]) -> None:
-        self.session = session
+    ``pen``: whether the session is one's to edit now; ``graph``: the launch it runs; ``ended``: why it is over.
+    """
+
+    def __init__(
+        self, cluster: KnownCluster, request: dict[str, Any], sock: socket.socket, about: dict[str, Any]
+    ) -> None:
+        self.session = str(request["session"])
         self.pen = bool(about["pen"])
         self.graph = str(about["graph"])
         self.ended = ""
-        self._sock = sock
         self._cluster = cluster
+        self._request = request
+        self._sock = sock
         self._came: queue.SimpleQueue[Told | None] = queue.SimpleQueue()
-        self._sending = threading.Lock()
+        self._lock = threading.Lock()
+        self._connected = threading.Event()
+        self._connected.set()
+        self._closing = threading.Event()
         threading.Thread(target=self._listen, daemon=True, name="attached").start()
 
     def __enter__(self) -> Attached:
@@ -85,20 +105,34 @@ class Attached:
     def close(self) -> None:
         """Detach; the session goes on."""
         self.ended = self.ended or "detached"
-        self._sock.close()
+        self._closing.set()
+        self._connected.set()
+        _shut(self._sock)
+
+    @property
+    def connected(self) -> bool:
+        """False while a lost connection is tried again; :meth:`post` then waits."""
+        return self._connected.is_set()
 
     def post(self, message: Message) -> None:
         """Say something to the session: a Goal, Mask, LatentRequest or Command. Raises UserError if it has ended."""
-        with self._sending:
-            try:
-                self._sock.sendall(frame_bytes(message))
-            except OSError:
-                raise UserError(self.ended or "the connection to the session was lost; attach again") from None
+        data = frame_bytes(message)
+        while True:
+            self._connected.wait()
+            if self.ended:
+                raise UserError(self.ended)
+            with self._lock:
+                try:
+                    self._sock.sendall(data)
+                    return
+                except OSError:
+                    self._connected.clear()
+                    _shut(self._sock)  # so that who listens notices
 
     def take(self, wait: float) -> Iterator[Told]:
         """What the session said since the last call, each with the ports it goes to; waits ``wait`` s for the first.
 
-        Raises UserError once the connection is lost or the session has ended.
+        Raises UserError once the connection is lost for good or the session has ended.
         """
         while True:
             try:
@@ -111,30 +145,130 @@ class Attached:
             wait = 0.0
             yield told
 
+    def saved(self) -> tuple[bytes, Any]:
+        """A session file of it, and its picture uint8 ``[H, W, 3]``, None while that is not drawn in full.
+
+        Raises UserError.
+        """
+        return _saved(self._cluster, self.session)
+
+    def save(self, path: str | Path) -> None:
+        """Write the session to a ``.draggan`` file, or to a ``.png`` of its picture; both reopen exactly.
+
+        Raises UserError, also while the picture is not drawn.
+        """
+        save_as(Path(path), self._cluster, self.session)
+
+    def adopt(self, record: SessionRecord) -> None:
+        """Have the session go on with a saved one. Raises UserError if that does not fit."""
+        ask(self._cluster, "adopt", session=self.session, data=dump_session(record))
+
     def _listen(self) -> None:
         try:
-            while True:
-                self._hear(_receive(self._sock, self._cluster))
-        except (UserError, WireError, OSError) as error:
+            while not self.ended:
+                try:
+                    while True:
+                        self._hear(_receive(self._sock, self._cluster))
+                except ConnectionLostError:
+                    self._reconnect()
+        except (UserError, WireError) as error:
             self.ended = self.ended or str(error)
-            self._came.put(None)
+        self.ended = self.ended or "detached"
+        _shut(self._sock)
+        self._connected.set()
+        self._came.put(None)
 
     def _hear(self, entry: Any) -> None:
         if "end" in entry:
             raise UserError(str(entry["end"]))
-        if "problem" in entry or "say" in entry:
+        if "pen" in entry:
+            self._take_pen(bool(entry["pen"]))
+        elif "problem" in entry or "say" in entry:
             problem = "problem" in entry
-            text = str(entry["problem" if problem else "say"])
-            self._came.put((Notice(session=self.session, text=text, problem=problem), []))
+            self._say(str(entry["problem" if problem else "say"]), problem)
+        else:
+            self._came.put(heard(entry))
+
+    def _take_pen(self, pen: bool) -> None:
+        if pen != self.pen:
+            self.pen = pen
+            self._say("the pen is yours now" if pen else "somebody else has taken the pen")
+
+    def _say(self, text: str, problem: bool = False) -> None:
+        self._came.put((Notice(session=self.session, text=text, problem=problem), []))
+
+    def _reconnect(self) -> None:
+        """Raises UserError if that is refused, or not possible for too long."""
+        if self.ended:
             return
-        self._came.put(heard(entry))
+        self._connected.clear()
+        self._sock.close()
+        self._say("the connection was lost; trying again", problem=True)
+        until, pause = time.monotonic() + PATIENCE, _FIRST_PAUSE
+        while not self._closing.wait(pause):
+            try:
+                sock, about = _attach(self._cluster, {**self._request, "pen": self.pen})
+            except ConnectionLostError as error:
+                if time.monotonic() > until:
+                    raise UserError(f"the connection was lost: {error}") from None
+                pause = min(2 * pause, _LONGEST_PAUSE)
+                continue
+            with self._lock:
+                self._sock = sock
+            self._connected.set()
+            self._say("connected again")
+            self._take_pen(bool(about["pen"]))
+            break
+        if self.ended:  # closed meanwhile
+            _shut(self._sock)
+
+
+def save_as(path: Path, holder: KnownCluster, session: str) -> None:
+    """What :meth:`Attached.save` does, without being attached."""
+    data, picture = _saved(holder, session)
+    if path.suffix.lower() != ".png":
+        write_atomically(path, data)
+    elif picture is None:
+        raise UserError(f"the picture of session '{session}' is not drawn yet; save it as a .draggan file")
+    else:
+        save_png(path, picture, session=data)
+
+
+def _saved(holder: KnownCluster, session: str) -> tuple[bytes, Any]:
+    told = ask(holder, "saved", session=session, timeout=15.0)
+    return told["file"], told["picture"]
+
+
+def _attach(cluster: KnownCluster, request: dict[str, Any]) -> tuple[socket.socket, dict[str, Any]]:
+    """A new connection to a session, and what is said of it. Raises UserError; ConnectionLostError if none answers."""
+    sock = _connect(cluster)
+    try:
+        sock.settimeout(_ANSWER)
+        sock.sendall(frame_bytes(request))
+        about = _answer(_receive(sock, cluster))
+        sock.settimeout(None)
+        notice_death(sock)
+    except OSError as error:
+        sock.close()
+        raise ConnectionLostError(f"the connection was lost ({error.strerror or error})") from None
+    except BaseException:
+        sock.close()
+        raise
+    return sock, about
+
+
+def _shut(sock: socket.socket) -> None:
+    """Close a connection that another thread may be waiting on: closing alone would not tell the other side."""
+    with contextlib.suppress(OSError):
+        sock.shutdown(socket.SHUT_RDWR)
+    sock.close()
 
 
 def _connect(cluster: KnownCluster) -> socket.socket:
     try:
         return socket.create_connection((cluster.host, cluster.port), _CONNECT)
     except OSError as error:
-        raise UserError(
+        raise ConnectionLostError(
             f"no cluster answers at {cluster.host}:{cluster.port} ({error.strerror or error}); see draggan cluster up"
         ) from None
 
@@ -155,7 +289,7 @@ def _exactly(sock: socket.socket, count: int, cluster: KnownCluster) -> bytes:
                 raise ConnectionLostError(f"the cluster at {cluster.host}:{cluster.port} closed the connection")
             data += part
     except TimeoutError:
-        raise UserError(f"the cluster at {cluster.host}:{cluster.port} does not answer") from None
+        raise ConnectionLostError(f"the cluster at {cluster.host}:{cluster.port} does not answer") from None
     except OSError as error:
         raise ConnectionLostError(f"the connection was lost ({error.strerror or error})") from None
     return bytes(data)

@@ -5,12 +5,13 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import secrets
+import time
 from typing import TYPE_CHECKING, Any
 
 from ray.exceptions import RayActorError, RayTaskError
 
 from draggan_runtime.cluster.log import log
-from draggan_runtime.cluster.protocol import MOST, STRANGER, ConnectionLostError, frame_bytes, receive
+from draggan_runtime.cluster.protocol import MOST, STRANGER, ConnectionLostError, frame_bytes, notice_death, receive
 from draggan_runtime.cluster.session_actor import checked
 from draggan_runtime.cluster.store import digest
 from draggan_runtime.errors import DragganError, UserError
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
 
 _HELLO = 10.0  # s that a client may take to say what it wants
 _RETRY = 0.1
+_RESTORE = 20.0  # s that somebody who comes waits for a session that is being restored
 
 
 class Gateway:
@@ -87,7 +89,7 @@ class Gateway:
             self._check(request, manage=True, own=False)
         elif do in ("info", "cancel", "move", "stop"):
             self._check(request, manage=True, own=True)
-        elif do in ("file", "adopt", "picture"):
+        elif do in ("adopt", "saved"):
             self._check(request, manage=False, own=True)
         else:
             raise UserError(f"'{do}' is nothing that the cluster does; is the program of the same version?")
@@ -105,7 +107,7 @@ class Gateway:
             await manager.close()
             return {}
         if do == "info":
-            return await manager.info(id)
+            return {**await manager.info(id), "graph": manager.graph.name}
         if do == "stop":
             await manager.stop_session(id, bool(request.get("delete")))
             return {}
@@ -116,10 +118,8 @@ class Gateway:
             await actor.relocate.remote()
         elif do == "adopt":
             checked(await actor.adopt.remote(data))
-        elif do == "file":
-            return await actor.file.remote()
-        elif do == "picture":
-            return await actor.picture.remote()
+        elif do == "saved":
+            return await actor.saved.remote()
         return {}
 
     async def _resume(self, id: str) -> Any:
@@ -136,10 +136,11 @@ class Gateway:
         self._check(request, manage=False, own=True)
         id, watcher = str(request["session"]), secrets.token_hex(8)
         codec = "raw" if request.get("codec") == "raw" else "jpeg"
-        pen = await self._manager.actor(id).attach.remote(watcher, codec, bool(request.get("pen")))
+        pen = await self._attach_to(id, watcher, codec, bool(request.get("pen")))
         await _send(writer, {"ok": {"pen": pen, "graph": self._manager.graph.name, "session": id}})
         log("attached", session=id, watcher=watcher)
-        showing = asyncio.get_running_loop().create_task(self._show(id, watcher, codec, writer))
+        notice_death(writer.get_extra_info("socket"))
+        showing = asyncio.get_running_loop().create_task(self._show(id, watcher, codec, pen, writer))
         try:
             while True:
                 message = await receive(reader, MOST)
@@ -152,6 +153,17 @@ class Gateway:
             with contextlib.suppress(UserError, RayActorError):
                 await self._manager.actor(id).detach.remote(watcher)
 
+    async def _attach_to(self, id: str, watcher: str, codec: str, pen: bool) -> bool:
+        """True if the pen is theirs. Waits while the session's process is being restored."""
+        until = time.monotonic() + _RESTORE
+        while True:
+            try:
+                return bool(await self._manager.actor(id).attach.remote(watcher, codec, pen))
+            except RayActorError:
+                if time.monotonic() > until:
+                    raise UserError(f"session '{id}' is being restored; attach again later") from None
+                await asyncio.sleep(_RETRY)
+
     async def _hear(self, id: str, watcher: str, message: Any) -> str:
         if not isinstance(message, Message):
             return "that is no message"
@@ -162,20 +174,24 @@ class Gateway:
         except UserError as error:
             return str(error)
 
-    async def _show(self, id: str, watcher: str, codec: str, writer: asyncio.StreamWriter) -> None:
-        """Send what is new. If the session's process dies, attach again once it is back."""
+    async def _show(self, id: str, watcher: str, codec: str, pen: bool, writer: asyncio.StreamWriter) -> None:
+        """Send what is new. If the session's process dies, attach again once it is back, with the ``pen`` as before."""
         restored = True
         while True:
             try:
                 actor = self._manager.actor(id)
                 if not restored:
-                    await actor.attach.remote(watcher, codec, False)
+                    await actor.attach.remote(watcher, codec, pen)
                     await _send(writer, {"say": "the session is back"})
                     restored = True
-                data = await actor.look.remote(watcher)
-                if data is None:
+                seen = await actor.look.remote(watcher)
+                if seen is None:
                     restored = False
                     continue
+                data, has_pen = seen
+                if has_pen != pen:
+                    pen = has_pen
+                    writer.write(frame_bytes({"pen": pen}))
                 writer.write(data)
                 await writer.drain()
             except RayActorError:

@@ -5,6 +5,7 @@ Without Ray and without torch; :mod:`session_actor` carries its orders out.
 
 from __future__ import annotations
 
+import math
 import time
 from collections import deque
 from collections.abc import Iterable
@@ -29,6 +30,7 @@ from draggan_runtime.messages import (
     Message,
     Notice,
     Progress,
+    Stopped,
 )
 from draggan_runtime.session import SessionRecord
 
@@ -148,7 +150,7 @@ class Keeper:
             self.record.step = 0
             self.record.w_plus = message.w_plus
             self.kept.wanted = self.kept.drawn = False
-            self.progress = None
+            self.progress = self.frame = None
             message = replace(message, step=0)
         else:
             self.record.keep(message)
@@ -197,9 +199,27 @@ class Keeper:
         if self.kept.dragging and self.seated:
             self.orders.cancel = True
         elif self.kept.dragging:
-            self.record.history[-1].stopped = "cancelled"
-            self.kept.dragging, self.kept.parts = False, {}
-            self._drag_ended()
+            self._end_here("cancelled")
+
+    def _end_here(self, how: Stopped) -> None:
+        """The drag ends where it is; its users hear of it as they do from an engine."""
+        drag = self.record.history[-1]
+        drag.stopped = how
+        self.kept.dragging, self.kept.parts = False, {}
+        last = self.progress or Progress(
+            session=self.record.id,
+            step=self.record.step,
+            drag_steps=drag.steps,
+            handles=drag.handles,
+            distances=drag.distances,
+            confidence={},
+            loss=math.nan,
+            w_plus=self.record.w_plus,
+            seconds=drag.seconds,
+        )
+        self.progress = replace(last, stopped=how)
+        self._tell(self._edges(self._drag, "progress"), self.progress, "")
+        self._drag_ended()
 
     def _check(self, message: Message) -> None:
         """Raises UserError for points outside the picture, and a mask of another size."""
@@ -221,9 +241,13 @@ class Keeper:
 
     def _show(self) -> None:
         """The record is another one: the engine and all users get it whole."""
-        self.progress = None
+        self.progress = self.frame = None
         self.kept.wanted = self.kept.drawn = False
         self.orders.items += self._introduction()
+        source = self.blueprint.sources.get(LatentRequest.__name__)
+        if source is not None and self.record.w_plus is not None:  # so that windows expect another picture
+            again = LatentRequest(session=self.record.id, step=self.record.step, w_plus=self.record.w_plus)
+            self._tell(self._edges(*source), again, "")
         for port, message in self._goal_and_mask():
             source = self.blueprint.sources.get(type(message).__name__)
             if source is not None:
@@ -313,6 +337,17 @@ class Keeper:
                 self.touched = time.monotonic()
                 self.dirty = True
 
+    def draw_if_missing(self) -> None:
+        """Somebody looks, and there is no picture: the session was restored from the disk, which has none."""
+        if self.frame is None:
+            self.kept.drawn = False
+
+    @property
+    def drawn_picture(self) -> Any:
+        """The full picture of the latent there is now, uint8 ``[H, W, 3]``; None while it is not drawn."""
+        frame = self.frame
+        return frame.image if frame is not None and frame.step == self.record.step and not self.kept.dragging else None
+
     def notice(self, text: str, problem: bool = False) -> None:
         """Say something to the users in words."""
         message = Notice(session=self.record.id, step=self.record.step, text=text, problem=problem)
@@ -321,16 +356,11 @@ class Keeper:
     def fail(self, why: str) -> None:
         """The drag cannot go on."""
         self.notice(why, problem=True)
-        if self.kept.dragging:
-            self.record.history[-1].stopped = "failed"
-            if self.progress is not None:
-                self.progress = replace(self.progress, stopped="failed")
-                self._tell(self._edges(self._drag, "progress"), self.progress, "")
-        self.kept.dragging = self.kept.wanted = False
+        self.kept.wanted = False
         self.kept.drawn = True
-        self.kept.parts = {}
         self.dirty = True
-        self._drag_ended()
+        if self.kept.dragging:
+            self._end_here("failed")
 
     def picture_of_now(self) -> list[Delivery]:
         """What somebody who comes to look must be told."""

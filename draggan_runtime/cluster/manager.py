@@ -65,7 +65,9 @@ class ManagerActor:
         """Find the sessions and engines that live, start those that are missing, and open the gateway."""
         for id in self.store.ids():
             with contextlib.suppress(ValueError):
-                self._watch(id, ray.get_actor(_actor_name(id), NAMESPACE))
+                actor = ray.get_actor(_actor_name(id), NAMESPACE)
+                actor.forget_watchers.remote()  # they were another gateway's
+                self._watch(id, actor)
         self._engines.start(await self._seated())
         await self._gateway.open(*self._listen)
         asyncio.get_running_loop().create_task(self._measure())

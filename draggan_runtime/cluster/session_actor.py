@@ -263,12 +263,8 @@ class SessionActor:
 
     async def attach(self, watcher: str, codec: str, pen: bool) -> bool:
         """Somebody comes to look; True if the pen is theirs."""
-        holder = self.watchers.pen
         self.watchers.add(watcher, codec, pen).add(self.keeper.picture_of_now())
-        if self.watchers.pen == watcher and holder and (other := self.watchers.get(holder)) is not None:
-            self.keeper.notice("somebody else has taken the pen")
-            other.add([d for d, _ in self.keeper.told])
-            self.keeper.told = []
+        self.keeper.draw_if_missing()
         self._wake.set()
         if self.queued:
             self._say(f"all engines are full: place {self.queued} in the line")
@@ -279,12 +275,18 @@ class SessionActor:
         self.watchers.remove(watcher)
         self._wake.set()
 
-    async def look(self, watcher: str) -> bytes | None:
-        """What is new for them, ready to be sent; None if they are not attached (any more)."""
+    async def forget_watchers(self) -> None:
+        """Whoever was attached is not any more: their gateway has ended."""
+        self.watchers.clear()
+        self._wake.set()
+
+    async def look(self, watcher: str) -> tuple[bytes, bool] | None:
+        """What is new for them, ready to be sent, and whether the pen is theirs; None if they are not attached."""
         known = self.watchers.get(watcher)
         if known is None:
             return None
-        return b"".join(frame_bytes(entry) for entry in told(await known.take(_LOOK), known.codec))
+        data = b"".join(frame_bytes(entry) for entry in told(await known.take(_LOOK), known.codec))
+        return data, self.watchers.pen == watcher
 
     async def post(self, watcher: str, message: bytes) -> str:
         """A message from somebody; what is wrong with it, or an empty line."""
@@ -337,14 +339,9 @@ class SessionActor:
 
     # -- about it ----------------------------------------------------------------------------------------------
 
-    async def file(self) -> bytes:
-        """A session file of it."""
-        return dump_session(self.keeper.record)
-
-    async def picture(self) -> Any:
-        """The last full picture uint8 ``[H, W, 3]`` and its step, or None."""
-        frame = self.keeper.frame
-        return None if frame is None else (frame.step, frame.image)
+    async def saved(self) -> dict[str, Any]:
+        """A session file of it, and uint8 ``[H, W, 3]``: its picture, None while that is not drawn in full."""
+        return {"file": dump_session(self.keeper.record), "picture": self.keeper.drawn_picture}
 
     async def info(self) -> dict[str, Any]:
         """How it does."""

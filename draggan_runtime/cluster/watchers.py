@@ -37,6 +37,10 @@ class Watcher:
             while len(self._events) > _MOST:
                 self._events.popleft()
 
+    def wake(self) -> None:
+        """Let :meth:`take` return, though nothing came."""
+        self._came.set()
+
     async def take(self, wait: float) -> list[Delivery]:
         """Everything since the last call; waits for something for ``wait`` s at most."""
         if not self._came.is_set():
@@ -68,7 +72,7 @@ class Watchers:
         """Somebody comes; ``pen``: and takes the pen from whoever has it."""
         self._all[id] = Watcher(id, codec)
         if pen or not self.pen:
-            self.pen = id
+            self._give_pen(id)
         return self._all[id]
 
     def get(self, id: str) -> Watcher | None:
@@ -79,7 +83,19 @@ class Watchers:
         """Somebody goes; the pen passes to who has been here longest."""
         self._all.pop(id, None)
         if self.pen == id:
-            self.pen = next(iter(self._all), "")
+            self._give_pen(next(iter(self._all), ""))
+
+    def clear(self) -> None:
+        """All go."""
+        self._all.clear()
+        self.pen = ""
+
+    def _give_pen(self, id: str) -> None:
+        """The pen changes hands: both are to hear of it."""
+        before, self.pen = self.pen, id
+        for known in (self._all.get(before), self._all.get(id)):
+            if known is not None:
+                known.wake()
 
     def tell(self, told: Iterable[tuple[Delivery, str]]) -> None:
         """To everybody but whose own message it was."""
