@@ -6,6 +6,7 @@ The "latent" is the handle's position itself; the generator moves it against the
 from __future__ import annotations
 
 import time
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -56,10 +57,10 @@ class Generator(Node):
         broken_configure: str = ""
         hang: float = 0.0
 
+    @dataclass
     class State:
-        def __init__(self):
-            self.values = None
-            self.step = 0
+        values: object = None
+        step: int = 0
 
     inputs = {
         "latent": event(Latent),
@@ -82,7 +83,7 @@ class Generator(Node):
                 self._latent(turn)
             elif turn.get("begin"):
                 self._latent(turn)
-                self._features(turn, reference=True)
+                self._features(turn, reference=not turn["begin"].resume)
             else:
                 time.sleep(self.params.slow)
                 gradient = turn["gradient"].levels["toy"][0]
