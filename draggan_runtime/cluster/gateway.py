@@ -85,7 +85,7 @@ class Gateway:
     async def _answer(self, request: dict[str, Any], data: Any) -> Any:
         do, id = request.get("do"), str(request.get("session", ""))
         manager = self._manager
-        if do in ("status", "start", "resume", "down", "engines"):
+        if do in ("status", "start", "resume", "down"):
             self._check(request, manage=True, own=False)
         elif do in ("info", "cancel", "move", "stop"):
             self._check(request, manage=True, own=True)

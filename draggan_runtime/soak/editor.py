@@ -88,7 +88,7 @@ class Editor:
         """What is durable of the session."""
         known = self._cluster.known
         own = KnownCluster(known.host, known.port, self.token, "", "")
-        data: Any = ask(own, "file", session=self.id)
+        data: bytes = ask(own, "saved", session=self.id)["file"]
         return parse_session(data, self._cluster.folder)
 
     def _listen(self) -> None:
