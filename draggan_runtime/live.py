@@ -12,7 +12,7 @@ from draggan_runtime.graph.layers import split_override
 from draggan_runtime.graph.source import scalar
 from draggan_runtime.messages import Command, Frame, Progress
 from draggan_runtime.pictures import save_png
-from draggan_runtime.session import dump_session, load_session, save_session
+from draggan_runtime.session import SessionRecord, dump_session, load_session, save_session
 
 Say = Callable[[str], None]
 
@@ -25,6 +25,21 @@ def set_param(app: App, assignment: str) -> None:
     key, value = split_override(assignment)
     node, _, param = key.partition(".")
     app.change(node, {param: scalar(value)})
+
+
+def how_it_ended(progress: Progress) -> str:
+    """A drag's last progress in words."""
+    far = max(progress.distances.values(), default=0.0)
+    return f"{progress.stopped} after {progress.drag_steps} steps, {far:.1f} px left"
+
+
+def fresh_path(out: Path, record: SessionRecord) -> Path:
+    """A name for a session file in ``out`` that is not taken yet."""
+    stem = f"seed{record.seed}" if record.seed is not None else "edit"
+    number = 1
+    while (path := out / f"{stem}-{number}.draggan").exists():
+        number += 1
+    return path
 
 
 class Live:
@@ -97,8 +112,7 @@ class Live:
         progress = self.app.progress
         if progress is not None and progress.stopped and progress is not self._ended:
             self._ended = progress
-            far = max(progress.distances.values(), default=0.0)
-            self._say(f"{progress.stopped} after {progress.drag_steps} steps, {far:.1f} px left")
+            self._say(how_it_ended(progress))
         for failure in self.app.failures[self._said_failures :]:
             self.say(str(failure), problem=True)
         self._said_failures = len(self.app.failures)
@@ -122,7 +136,7 @@ class Live:
         return frame if fits else None
 
     def _save(self, argument: str) -> None:
-        path = Path(argument) if argument else self._fresh()
+        path = Path(argument) if argument else fresh_path(self.out, self.app.record)
         save_session(self.app.record, path)
         self._last, self._picture = path, path.with_suffix(".png")
         self.say(f"saved {path}")
@@ -133,12 +147,3 @@ class Live:
             path = self.autosave.with_stem("autosave-previous")
         self.app.adopt(load_session(path))
         self.say(f"opened {path}")
-
-    def _fresh(self) -> Path:
-        """A file name that is not taken yet."""
-        record = self.app.record
-        stem = f"seed{record.seed}" if record.seed is not None else "edit"
-        number = 1
-        while (path := self.out / f"{stem}-{number}.draggan").exists():
-            number += 1
-        return path

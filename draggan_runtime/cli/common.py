@@ -5,6 +5,7 @@ from __future__ import annotations
 import enum
 import json
 import re
+import sys
 from typing import Annotated, Any
 
 import typer
@@ -45,6 +46,11 @@ def parse_point(text: str) -> tuple[tuple[float, float], tuple[float, float]]:
 def override(key: str, value: Any) -> str:
     """``key=value`` with the value as YAML reads it back."""
     return f"{key}={json.dumps(value)}"
+
+
+def say(text: str) -> None:
+    """One line to the terminal, beside what a command prints."""
+    print(f"draggan: {text}", file=sys.stderr, flush=True)
 
 
 def print_json(value: Any) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 from typing import Annotated
 
@@ -10,7 +9,7 @@ import typer
 from rich.console import Console
 
 from draggan_runtime.app import App
-from draggan_runtime.cli.common import SetOption, override
+from draggan_runtime.cli.common import SetOption, override, say
 from draggan_runtime.display_probe import display_reachable
 from draggan_runtime.errors import DragganError
 from draggan_runtime.files import writable_folder
@@ -47,7 +46,7 @@ def launch(
     record = load_session(session) if session is not None else SessionRecord()
     overrides += [*record.overrides(), *(set_ or [])]
     graph = load_launch(name, overrides, config=config)
-    own = [override(f"{node}.out", str(out.resolve())) for node in _with_params(graph, "out")]
+    own = [override(f"{node}.out", str(out.resolve())) for node in graph.taking("out")]
     if session is not None:
         own += _continued(graph, record)
     graph = load_launch(name, [*own, *overrides], config=config)
@@ -75,15 +74,5 @@ def launch(
 def _continued(graph: ResolvedGraph, record: SessionRecord) -> list[str]:
     """Overrides that make the captures take up the record's points, and ask for no picture of their own."""
     points = [{"handle": p.handle, "target": p.target} for p in record.points]
-    captures = _with_params(graph, "seed", "points")
+    captures = graph.taking("seed", "points")
     return [o for node in captures for o in (override(f"{node}.seed", None), override(f"{node}.points", points))]
-
-
-def _with_params(graph: ResolvedGraph, *names: str) -> list[str]:
-    """Ids of the nodes that have parameters of these names."""
-    return [node.id for node in graph.nodes.values() if set(names) <= set(node.impl.load().Params.model_fields)]
-
-
-def say(text: str) -> None:
-    """One line to the terminal."""
-    print(f"draggan: {text}", file=sys.stderr)

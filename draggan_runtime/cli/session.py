@@ -12,14 +12,13 @@ from rich.console import Console
 from rich.live import Live
 
 from draggan_runtime.cli.cluster import AtOption, ClusterTokenOption, session_table
-from draggan_runtime.cli.common import Format, FormatOption, parse_point, print_json
-from draggan_runtime.cluster.client import ask
+from draggan_runtime.cli.common import Format, FormatOption, parse_point, print_json, say
+from draggan_runtime.cluster.client import ask, save_as, token_holder
 from draggan_runtime.cluster.known import KnownCluster, known_cluster, known_token, remember_token
 from draggan_runtime.edit_lines import Edit, parse_line, read_lines
 from draggan_runtime.errors import DragganError, UserError
-from draggan_runtime.files import write_atomically
 from draggan_runtime.messages import Command, Goal, LatentRequest, Mask, Message
-from draggan_runtime.pictures import load_mask, save_png
+from draggan_runtime.pictures import load_mask
 from draggan_runtime.session import pairs
 
 app = typer.Typer(help="Edit sessions on a cluster.", no_args_is_help=True)
@@ -160,7 +159,7 @@ def attach(
     """Open the window on a session; closing it leaves the session as it is."""
     from draggan_runtime.cluster.window import show
 
-    show(session, at=at, token=token, pen=pen, codec=codec, out=out, launch=launch)
+    show(session, at=at, token=token, pen=pen, codec=codec, out=out, launch=launch, say=say)
 
 
 @app.command()
@@ -177,14 +176,7 @@ def save(
     token: TokenOption = "",
 ) -> None:
     """Save a session here."""
-    data: bytes = _ask("file", session, at, token)
-    if path.suffix.lower() == ".png":
-        picture = _ask("picture", session, at, token)
-        if picture is None:
-            raise UserError(f"session '{session}' has no picture yet; save it as a .draggan file")
-        save_png(path, picture[1], session=data)
-    else:
-        write_atomically(path, data)
+    save_as(path, token_holder(session, at, token), session)
     print(f"saved {path}")
 
 

@@ -150,22 +150,14 @@ class Attached:
 
         Raises UserError.
         """
-        told = ask(self._cluster, "saved", session=self.session, timeout=15.0)
-        return told["file"], told["picture"]
+        return _saved(self._cluster, self.session)
 
     def save(self, path: str | Path) -> None:
         """Write the session to a ``.draggan`` file, or to a ``.png`` of its picture; both reopen exactly.
 
         Raises UserError, also while the picture is not drawn.
         """
-        path = Path(path)
-        data, picture = self.saved()
-        if path.suffix.lower() != ".png":
-            write_atomically(path, data)
-        elif picture is None:
-            raise UserError(f"the picture of session '{self.session}' is not drawn yet; save it as a .draggan file")
-        else:
-            save_png(path, picture, session=data)
+        save_as(Path(path), self._cluster, self.session)
 
     def adopt(self, record: SessionRecord) -> None:
         """Have the session go on with a saved one. Raises UserError if that does not fit."""
@@ -229,6 +221,22 @@ class Attached:
             break
         if self.ended:  # closed meanwhile
             _shut(self._sock)
+
+
+def save_as(path: Path, holder: KnownCluster, session: str) -> None:
+    """What :meth:`Attached.save` does, without being attached."""
+    data, picture = _saved(holder, session)
+    if path.suffix.lower() != ".png":
+        write_atomically(path, data)
+    elif picture is None:
+        raise UserError(f"the picture of session '{session}' is not drawn yet; save it as a .draggan file")
+    else:
+        save_png(path, picture, session=data)
+
+
+def _saved(holder: KnownCluster, session: str) -> tuple[bytes, Any]:
+    told = ask(holder, "saved", session=session, timeout=15.0)
+    return told["file"], told["picture"]
 
 
 def _attach(cluster: KnownCluster, request: dict[str, Any]) -> tuple[socket.socket, dict[str, Any]]:

@@ -89,7 +89,7 @@ class Gateway:
             self._check(request, manage=True, own=False)
         elif do in ("info", "cancel", "move", "stop"):
             self._check(request, manage=True, own=True)
-        elif do in ("file", "adopt", "picture", "saved"):
+        elif do in ("adopt", "saved"):
             self._check(request, manage=False, own=True)
         else:
             raise UserError(f"'{do}' is nothing that the cluster does; is the program of the same version?")
@@ -118,10 +118,6 @@ class Gateway:
             await actor.relocate.remote()
         elif do == "adopt":
             checked(await actor.adopt.remote(data))
-        elif do == "file":
-            return await actor.file.remote()
-        elif do == "picture":
-            return await actor.picture.remote()
         elif do == "saved":
             return await actor.saved.remote()
         return {}

@@ -322,18 +322,9 @@ class SessionActor:
 
     # -- about it ----------------------------------------------------------------------------------------------
 
-    async def file(self) -> bytes:
-        """A session file of it."""
-        return dump_session(self.keeper.record)
-
     async def saved(self) -> dict[str, Any]:
         """A session file of it, and uint8 ``[H, W, 3]``: its picture, None while that is not drawn in full."""
         return {"file": dump_session(self.keeper.record), "picture": self.keeper.drawn_picture}
-
-    async def picture(self) -> Any:
-        """The last full picture uint8 ``[H, W, 3]`` and its step, or None."""
-        frame = self.keeper.frame
-        return None if frame is None else (frame.step, frame.image)
 
     async def info(self) -> dict[str, Any]:
         """How it does."""

@@ -150,6 +150,10 @@ class ResolvedGraph:
         nodes = {**self.nodes, node_id: changed}
         return replace(self, nodes=nodes, needs=needs_of(nodes, self.edges))
 
+    def taking(self, *params: str) -> list[str]:
+        """Ids of the nodes that have parameters of all these names."""
+        return [node.id for node in self.nodes.values() if set(params) <= set(node.impl.load().Params.model_fields)]
+
     def find(self, impl: str) -> str | None:
         """Id of the first node whose ``impl`` has this registered name."""
         return next((n.id for n in self.nodes.values() if n.impl.name == impl), None)
