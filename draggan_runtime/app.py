@@ -13,6 +13,7 @@ import numpy as np
 from draggan_runtime.errors import StartError, UserError
 from draggan_runtime.execution.action import DragAction, ParamsChange
 from draggan_runtime.execution.container import Container
+from draggan_runtime.execution.costs import EdgeCosts, total
 from draggan_runtime.execution.deadline import deadline as time_limit
 from draggan_runtime.execution.delivery import Delivery, along
 from draggan_runtime.execution.router import Router
@@ -71,7 +72,7 @@ class App:
         if any(s.place == "actor" for s in graph.containers.values()):
             from draggan_runtime.execution.ray_host import RayContainers
 
-            self._remote = RayContainers(graph, deadline)
+            self._remote = RayContainers(graph, deadline, self._here.costs)
         try:
             with time_limit(deadline):
                 self._here.configure()
@@ -92,11 +93,7 @@ class App:
             self._router.sinks[session_node] = self._keep
 
     def _peers(self) -> dict[str, Any]:
-        if self._remote is None:
-            return {}
-        from draggan_runtime.execution.ray_host import RayPeer
-
-        return {name: RayPeer(handle) for name, handle in self._remote.handles.items()}
+        return {name: self._remote.peer(name) for name in self._remote.handles} if self._remote is not None else {}
 
     def __enter__(self) -> App:
         return self
@@ -143,6 +140,10 @@ class App:
         """By node id, the s spent so far in the own steps of the nodes in this process."""
         return {node: hosted.seconds for node, hosted in self._here.hosted.items()}
 
+    def costs(self) -> EdgeCosts:
+        """By edge, what it has cost so far, in all containers; see :class:`EdgeCost`."""
+        return total([self._here.costs.take(), *(self._remote.costs() if self._remote is not None else ())])
+
     def watch(self, watcher: Callable[[str, Turn], None] | None) -> None:
         """Call ``watcher`` with node id and turn before each step of a node in this process; None ends that."""
         self._here.watcher = watcher
@@ -164,9 +165,7 @@ class App:
         if self._action is not None:
             self._drag = LocalDrag(self._action, session)
         else:
-            from draggan_runtime.execution.ray_host import RayDrag
-
-            self._drag = RayDrag(self._remote.handles[self.graph.home], session)
+            self._drag = self._remote.drag(session)
         self._dragging = True
 
     def cancel(self) -> None:

@@ -17,6 +17,7 @@ from draggan_runtime import messages
 from draggan_runtime.errors import WireError
 
 _ARRAY, _RECORD, _TUPLE = 1, 2, 3
+_PLAIN = (str, int, float, bool, bytes, np.ndarray, type(None))
 _DTYPES = ("|b1", "|u1", "<i4", "<i8", "<f2", "<f4", "<f8")
 _RECORDS: dict[str, type[Any]] = {
     name: cls
@@ -26,19 +27,35 @@ _RECORDS: dict[str, type[Any]] = {
 
 
 def to_host(value: Any) -> Any:
-    """``value`` with every torch tensor in it as a C-contiguous numpy array; other values as they are."""
+    """``value`` with every torch tensor in it as a C-contiguous numpy array; other values as they are.
+
+    What is one object in ``value`` stays one.
+    """
+    return _to_host(value, {})
+
+
+def _to_host(value: Any, known: dict[int, Any]) -> Any:
+    """See :func:`to_host`. ``known``: by id, tensors and dataclasses that have been seen already."""
+    if isinstance(value, _PLAIN):
+        return value
+    if id(value) in known:
+        return known[id(value)]
     if hasattr(value, "detach"):
-        return np.ascontiguousarray(value.detach().cpu().numpy())
+        known[id(value)] = np.ascontiguousarray(value.detach().cpu().numpy())
+        return known[id(value)]
     if dataclasses.is_dataclass(value) and not isinstance(value, type):
-        changed = {
-            f.name: new for f in dataclasses.fields(value) if (new := to_host(old := getattr(value, f.name))) is not old
-        }
-        return dataclasses.replace(value, **changed) if changed else value
+        changed = {}
+        for f in dataclasses.fields(value):
+            new = _to_host(old := getattr(value, f.name), known)
+            if new is not old:
+                changed[f.name] = new
+        known[id(value)] = dataclasses.replace(value, **changed) if changed else value
+        return known[id(value)]
     if isinstance(value, dict):
-        entries = {k: to_host(v) for k, v in value.items()}
+        entries = {k: _to_host(v, known) for k, v in value.items()}
         return value if all(entries[k] is v for k, v in value.items()) else entries
     if isinstance(value, list | tuple):
-        items = type(value)(to_host(v) for v in value)
+        items = type(value)(_to_host(v, known) for v in value)
         return value if all(a is b for a, b in zip(items, value, strict=True)) else items
     return value
 

@@ -6,6 +6,7 @@ The "latent" is the handle's position itself; the generator moves it against the
 from __future__ import annotations
 
 import time
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -56,10 +57,10 @@ class Generator(Node):
         broken_configure: str = ""
         hang: float = 0.0
 
+    @dataclass
     class State:
-        def __init__(self):
-            self.values = None
-            self.step = 0
+        values: object = None
+        step: int = 0
 
     inputs = {
         "latent": event(Latent),
@@ -82,7 +83,7 @@ class Generator(Node):
                 self._latent(turn)
             elif turn.get("begin"):
                 self._latent(turn)
-                self._features(turn, reference=True)
+                self._features(turn, reference=not turn["begin"].resume)
             else:
                 time.sleep(self.params.slow)
                 gradient = turn["gradient"].levels["toy"][0]
@@ -222,6 +223,11 @@ UI = ("capture", "display", "session")
 LAYOUTS = {
     "local": {"main": NODES},
     "live": {"ui": UI, "engine": HOME},
+    "split": {
+        "ui": UI,
+        "engine": ("source", "generator", "drag", "renderer"),
+        "follow": ("tracker", "motion"),
+    },
     "spread": {
         "ui": UI,
         "generator": ("generator", "drag"),
@@ -233,8 +239,10 @@ LAYOUTS = {
 }
 
 
-def toy_graph(layout: str = "local", restart: Restart | None = None, **params: dict) -> ResolvedGraph:
-    """The toy drag in a layout of LAYOUTS; ``params`` by node id."""
+def toy_graph(
+    layout: str = "local", restart: Restart | None = None, labels: dict[str, dict] | None = None, **params: dict
+) -> ResolvedGraph:
+    """The toy drag in a layout of LAYOUTS; ``labels`` by container, ``params`` by node id."""
     path = Path(__file__).resolve()
     nodes = {}
     for node in NODES:
@@ -247,6 +255,7 @@ def toy_graph(layout: str = "local", restart: Restart | None = None, **params: d
             "driver" if "display" in members else "actor",
             members,
             restart=restart or Restart(),
+            labels=(labels or {}).get(name, {}),
             device="cpu",
         )
         for name, members in LAYOUTS[layout].items()

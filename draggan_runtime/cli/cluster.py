@@ -8,9 +8,9 @@ from typing import Annotated, Any
 
 import typer
 from rich.console import Console
-from rich.table import Table
 
 from draggan_runtime.cli.common import Format, FormatOption, SetOption, print_json
+from draggan_runtime.cli.tables import show_status
 from draggan_runtime.cluster.client import ask
 from draggan_runtime.cluster.known import known_cluster
 from draggan_runtime.cluster.profiles import Profile
@@ -89,44 +89,6 @@ def status(at: AtOption = "", cluster_token: ClusterTokenOption = "", format_: F
         print_json({"cluster": {**asdict(known), "token": ""}, **told})
         return
     show_status(told, Console())
-
-
-def show_status(told: dict[str, Any], console: Console) -> None:
-    """Engines and sessions as tables."""
-    console.print(engine_table(told))
-    console.print(session_table(told["sessions"]))
-    line = f"{told['queue']} waiting, {told['engine_restarts']} engines restarted, sessions kept in {told['store']}"
-    console.print(line, highlight=False)
-    if told["given_up"]:
-        console.print(f"problem: {told['given_up']}", highlight=False, markup=False)
-
-
-def engine_table(told: dict[str, Any]) -> Table:
-    """A row an engine."""
-    table = Table("engine", "state", "sessions", "drags", "batch", "ms a round", "steps/s", "MB", "pid")
-    for e in told["engines"]:
-        figures = (f"{e.get(key, 0):.{n}f}" for key, n in (("batch", 1), ("round_ms", 1), ("steps_per_second", 1)))
-        megabytes = f"{e.get('bytes_used', 0) / 1e6:.0f}"
-        table.add_row(
-            e["name"], e["state"], str(len(e["sessions"])), str(e.get("drags", 0)), *figures, megabytes,
-            str(e.get("pid", "")),
-        )  # fmt: skip
-    return table
-
-
-def session_table(sessions: list[dict[str, Any]]) -> Table:
-    """A row a session."""
-    table = Table("session", "state", "engine", "step", "drag", "px left", "steps/s", "frame age", "watched", "pid")
-    for s in sessions:
-        state = f"queued, place {s['place']}" if s["state"] == "queued" else s["state"]
-        left = "" if s.get("left_px") is None else f"{s['left_px']:.1f}"
-        age = "" if s.get("frame_age") is None else f"{1000 * s['frame_age']:.0f} ms"
-        rate = f"{s.get('steps_per_second', 0.0):.1f}"
-        table.add_row(
-            s["id"], state, s.get("engine", ""), str(s.get("step", "")), s.get("drag", ""), left, rate, age,
-            str(s.get("watchers", "")), str(s.get("pid", "")),
-        )  # fmt: skip
-    return table
 
 
 @app.command()

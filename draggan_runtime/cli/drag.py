@@ -8,7 +8,7 @@ from typing import Annotated, Any
 
 import typer
 
-from draggan_runtime import api, models
+from draggan_runtime import api, cost_file, models
 from draggan_runtime.batch import RESULTS, Batch, BatchProgress
 from draggan_runtime.cli.common import Format, FormatOption, SetOption, override, parse_point, print_json
 from draggan_runtime.cli.progress import watched
@@ -104,6 +104,7 @@ def drag(
                 return not watch.interrupted
 
             made = drag_to_files(running, points, out, launch, report)
+        cost_file.save(running.app)
     if format_ is Format.json:
         print_json(made)
     else:

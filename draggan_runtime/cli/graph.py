@@ -10,9 +10,11 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
+from draggan_runtime import cost_file
 from draggan_runtime.cli.common import Format, FormatOption, SetOption, print_json
+from draggan_runtime.execution.costs import EdgeCosts
 from draggan_runtime.graph import load_launch
-from draggan_runtime.graph.draw import dot, mermaid, qos_text
+from draggan_runtime.graph.draw import bytes_text, classes_of, cost_of, dot, mermaid, message_type, qos_text
 from draggan_runtime.graph.model import ResolvedGraph
 
 app = typer.Typer(help="Graphs: check, show.", no_args_is_help=True)
@@ -33,6 +35,7 @@ class Drawing(StrEnum):
 
     mermaid = "mermaid"
     dot = "dot"
+    table = "table"
 
 
 @app.command()
@@ -72,7 +75,10 @@ def check(
 @app.command()
 def show(
     name: Name = "live",
-    as_: Annotated[Drawing, typer.Option("--as", help="mermaid, or dot for Graphviz.")] = Drawing.mermaid,
+    as_: Annotated[
+        Drawing, typer.Option("--as", help="mermaid; dot for Graphviz; table: the edges, a line each.")
+    ] = Drawing.mermaid,
+    costs: Annotated[bool, typer.Option("--costs", help="Say what each edge cost when this last ran.")] = False,
     config: ConfigOption = None,
     set_: SetOption = None,
 ) -> None:
@@ -81,9 +87,36 @@ def show(
     \b
     draggan graph show live                                    paste it into a Markdown file
     draggan graph show spread --as dot | dot -Tsvg > graph.svg
+    draggan graph show split --costs --as table                after draggan drag --launch split ...
+
+    Costs are of the last `draggan launch`, `draggan drag` or `draggan bench layouts` on this machine: messages that
+    arrived; for those between containers also bytes, and ms that each held its sender up: of a call, half the time that
+    the other side did not compute. Messages that travel together wait together: do not add their ms up.
     """
     graph = load_launch(name, set_ or [], config=config)
-    print(mermaid(graph) if as_ is Drawing.mermaid else dot(graph), end="")
+    found = cost_file.load(graph, name) if costs else None
+    if as_ is Drawing.table:
+        _edges(graph, found)
+    else:
+        print(mermaid(graph, found) if as_ is Drawing.mermaid else dot(graph, found), end="")
+
+
+def _edges(graph: ResolvedGraph, costs: EdgeCosts | None) -> None:
+    """A table of the edges: what they carry, or what they cost."""
+    classes = classes_of(graph)
+    table = Table("from", "to", box=None)
+    for column in ("carries", "qos") if costs is None else ("messages", "each", "ms"):
+        table.add_column(column, justify="left" if costs is None else "right")
+    for edge in graph.edges:
+        figures = [message_type(edge, classes), qos_text(edge.qos)]
+        if costs is not None:
+            cost = cost_of(edge, costs)
+            figures = [str(cost.messages), "", ""]
+            if cost.messages and cost.bytes:
+                figures[1:] = [bytes_text(cost.bytes / cost.messages), f"{cost.seconds / cost.messages * 1e3:.1f}"]
+        ends = f"{edge.source_node}/{edge.source_port}", f"{edge.target_node}/{edge.target_port}"
+        table.add_row(*ends, *figures)
+    Console().print(table)
 
 
 def _plain(graph: ResolvedGraph) -> dict[str, Any]:
@@ -115,6 +148,7 @@ def _plain(graph: ResolvedGraph) -> dict[str, Any]:
                 "nodes": list(c.nodes),
                 "num_cpus": c.num_cpus,
                 "num_gpus": c.num_gpus,
+                "labels": c.labels,
                 "threads": c.threads,
                 "device": c.device,
                 "restart": {"policy": c.restart.policy, "max": c.restart.max},

@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
+from draggan_runtime import cost_file
 from draggan_runtime.app import App
 from draggan_runtime.cli.common import SetOption, override, say
 from draggan_runtime.display_probe import display_reachable
@@ -64,6 +65,7 @@ def launch(
             if live.autosave.exists():
                 say(f"the session is kept in {live.autosave}; go on with --open {live.autosave}")
             raise
+        cost_file.save(app)
         failed = app.progress is not None and app.progress.stopped == "failed"
     if name == without_display:
         print("\n".join(str(p) for p in sorted(out.iterdir()) if p.suffix in (".png", ".mp4")))

@@ -34,11 +34,13 @@ def options(
 
 
 def _commands() -> None:
-    from draggan_runtime.cli import bench, cluster, doctor, drag, graph, launch, models, nodes, session
+    from draggan_runtime.cli import bench, cluster, doctor, drag, graph, launch, models, nodes, session, soak, top
 
     app.command("launch")(launch.launch)
     app.command("drag")(drag.drag)
     app.command("doctor")(doctor.doctor)
+    app.command("top")(top.top)
+    app.command("soak")(soak.soak)
     app.add_typer(bench.app, name="bench")
     app.add_typer(models.app, name="models")
     app.add_typer(graph.app, name="graph")

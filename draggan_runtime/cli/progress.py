@@ -36,9 +36,9 @@ class Watch:
 
 
 @contextmanager
-def watched(total: int, count: str) -> Iterator[Watch]:
+def watched(total: int, count: str, what: str = "dragging") -> Iterator[Watch]:
     """A bar for as long as the block runs, which hears Ctrl-C. ``count`` may name ``{task.completed}``."""
-    columns = (TextColumn("dragging"), BarColumn(), TextColumn(count), TextColumn("{task.fields[doing]}"))
+    columns = (TextColumn(what), BarColumn(), TextColumn(count), TextColumn("{task.fields[doing]}"))
     with Bar(*columns, console=Console(stderr=True), transient=True) as bar:
         watch = Watch(bar, total)
         before = signal.signal(signal.SIGINT, watch.interrupt)

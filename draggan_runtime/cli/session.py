@@ -11,8 +11,9 @@ import typer
 from rich.console import Console
 from rich.live import Live
 
-from draggan_runtime.cli.cluster import AtOption, ClusterTokenOption, session_table
+from draggan_runtime.cli.cluster import AtOption, ClusterTokenOption
 from draggan_runtime.cli.common import Format, FormatOption, parse_point, print_json, say
+from draggan_runtime.cli.tables import session_table
 from draggan_runtime.cluster.client import ask, save_as, token_holder
 from draggan_runtime.cluster.known import KnownCluster, known_cluster, known_token, remember_token
 from draggan_runtime.edit_lines import Edit, parse_line, read_lines

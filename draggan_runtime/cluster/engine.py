@@ -11,7 +11,7 @@ from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 
-from draggan_runtime.cluster.seats import Entry, Fairness, GoneError, Item, Seat
+from draggan_runtime.cluster.seats import ENTRY, Entry, Fairness, GoneError, Item, Seat
 from draggan_runtime.errors import DragganError
 from draggan_runtime.execution.action import DragAction, ParamsChange, Run
 from draggan_runtime.execution.container import one_line
@@ -144,8 +144,9 @@ class Engine:
             self._receive(seat, list(entry.deliveries))
             if entry.snapshot is not None:
                 self._start(seat, Run(self.action, entry.session, entry.drag_steps, entry.seconds), resume=True)
-        except DragganError as error:
-            self._say_failure(seat, error)
+        except (DragganError, AssertionError, LookupError, TypeError, ValueError, AttributeError) as error:
+            # What it brought does not fit. That ends its drag, but not the engine and with it everybody else's.
+            self._say_failure(seat, error, ENTRY)
 
     def _receive(self, seat: Seat, items: list[Delivery | ParamsChange]) -> None:
         for item in items:
@@ -161,6 +162,7 @@ class Engine:
     def _begin(self, seat: Seat) -> None:
         if seat.run is None:
             seat.cancelled = False
+            self.router.tell_all(seat.session)  # the keeper drops what it has of a drag when that ends
             self._start(seat, Run(self.action, seat.session), resume=False)
 
     def _start(self, seat: Seat, run: Run, resume: bool) -> None:
@@ -225,8 +227,8 @@ class Engine:
                 self.router.take_outside(session)
                 self.router.take_failures(session)
 
-    def _say_failure(self, seat: Seat, error: Exception) -> None:
-        failure = NodeFailure("engine", "", seat.session, one_line(error))
+    def _say_failure(self, seat: Seat, error: Exception, node: str = "engine") -> None:
+        failure = NodeFailure(node, "", seat.session, one_line(error))
         seat.put(lambda number: Item(number, failures=[failure]))
 
     def _forget(self, seat: Seat) -> None:

@@ -6,14 +6,16 @@ import asyncio
 import contextlib
 import os
 import time
+import traceback
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from draggan_runtime.cluster.engine import Engine
-from draggan_runtime.cluster.log import log
-from draggan_runtime.cluster.memory import available_bytes, used_bytes
+from draggan_runtime.cluster.log import log, log_to
+from draggan_runtime.cluster.memory import available_bytes, give_back, used_bytes
 from draggan_runtime.cluster.seats import Entry, Taken
 from draggan_runtime.execution.action import ParamsChange
 from draggan_runtime.execution.container import Container, one_line
@@ -55,7 +57,8 @@ class EngineStatus:
 class EngineActor:
     """Hosts the home container and steps the sessions on it."""
 
-    def __init__(self, graph: ResolvedGraph, name: str) -> None:
+    def __init__(self, graph: ResolvedGraph, name: str, logs: str) -> None:
+        log_to(Path(logs), name, engine=name, node=_node_id())
         self._graph = graph
         self._name = name
         self._container = Container(graph, graph.containers[graph.home or ""], accounts=True)
@@ -73,7 +76,11 @@ class EngineActor:
 
     async def connect(self, peers: Mapping[str, Any]) -> None:
         """Learn where the engine's other containers are, and go to work."""
-        router = Router(self._graph, self._container, {name: RayPeer(handle) for name, handle in peers.items()})
+        router = Router(
+            self._graph,
+            self._container,
+            {name: RayPeer(handle, self._container.costs, direct=True) for name, handle in peers.items()},
+        )
         self._engine = Engine(self._graph, router, self._graph.engines.batch)
         self._thread.submit(self._work, self._engine)
         asyncio.get_running_loop().create_task(self._watch_keepers())
@@ -83,7 +90,7 @@ class EngineActor:
             engine.run()
         except BaseException as error:
             # Half an engine is none: its sessions go on elsewhere from what they have kept.
-            log("engine ended", engine=self._name, error=one_line(error))
+            log("engine ended", error=one_line(error), traceback=traceback.format_exc())
             os._exit(1)
 
     @property
@@ -162,12 +169,13 @@ class EngineActor:
         await asyncio.Event().wait()
 
     async def _watch_keepers(self) -> None:
-        """Give the seats of sessions away whose keepers do not come any more."""
+        """Give the seats of sessions away whose keepers do not come any more, and memory that is not needed."""
         while True:
             await asyncio.sleep(FORSAKEN / 6)
+            await asyncio.to_thread(give_back)
             for session, seat in list(self.engine.seats.items()):
                 if time.monotonic() - self._seen.get(session, 0.0) > FORSAKEN:
-                    log("session forsaken", engine=self._name, session=session)
+                    log("session forsaken", session=session)
                     self.engine.leave(session, seat.epoch)
 
 

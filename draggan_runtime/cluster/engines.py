@@ -7,6 +7,7 @@ import contextlib
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 import ray
@@ -44,14 +45,17 @@ class EngineInfo:
 
 
 class Engines:
-    """``changed`` is called when there may be more or less room."""
+    """``logs``: folder of their logs. ``changed`` is called when there may be more or less room."""
 
-    def __init__(self, graph: ResolvedGraph, changed: Callable[[], None], restarted: Callable[[], None]) -> None:
+    def __init__(
+        self, graph: ResolvedGraph, logs: Path, changed: Callable[[], None], restarted: Callable[[], None]
+    ) -> None:
         self.graph = graph
         self.limits = graph.engines
         self.all: dict[str, EngineInfo] = {}
         self.restarts = 0
         self.given_up = ""
+        self._logs = logs
         self._changed = changed
         self._restarted = restarted
         self._count = 0
@@ -188,6 +192,7 @@ class Engines:
                 strategy=self.limits.placement.upper(),
                 lifetime="detached",
                 name=engine.name,
+                bundle_label_selector=[dict(spec.labels) for spec in specs],
             )
             await engine.group.ready()
         for index, spec in enumerate(specs):
@@ -198,7 +203,9 @@ class Engines:
             name = engine.name if spec.name == home else f"{engine.name}/{spec.name}"
             options |= {"name": name, "lifetime": "detached", "max_restarts": 0}
             if spec.name == home:
-                engine.actor = ray.remote(EngineActor).options(**options).remote(self.graph, engine.name)
+                engine.actor = (
+                    ray.remote(EngineActor).options(**options).remote(self.graph, engine.name, str(self._logs))
+                )
             else:
                 options["concurrency_groups"] = {"control": 2}
                 actor = ray.remote(ContainerActor).options(**options).remote(self.graph, spec.name, True)

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from draggan_runtime.cluster.blueprint import Blueprint, Tuning
-from draggan_runtime.cluster.seats import Entry, Item
+from draggan_runtime.cluster.seats import ENTRY, Entry, Item
 from draggan_runtime.cluster.store import Kept, SessionStore
 from draggan_runtime.errors import UserError
 from draggan_runtime.execution.action import ParamsChange
@@ -286,9 +286,12 @@ class Keeper:
         for delivery in item.deliveries:
             self._arrived(delivery)
         for failure in item.failures:
-            self.notice(str(failure), problem=True)
             self.kept.wanted = False
             self.kept.drawn = True  # nothing more will come of it
+            if failure.node == ENTRY:
+                self.fail(str(failure))
+            else:
+                self.notice(str(failure), problem=True)
 
     def _step(self, item: Item) -> None:
         progress = item.progress

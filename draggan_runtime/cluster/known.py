@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 from dataclasses import asdict, dataclass
@@ -34,9 +35,11 @@ def remember(cluster: KnownCluster) -> None:
     _write(_file(), json.dumps(asdict(cluster)))
 
 
-def forget() -> None:
-    """There is no cluster any more."""
-    _file().unlink(missing_ok=True)
+def forget(cluster: KnownCluster) -> None:
+    """There is this cluster no more; if another is remembered, it stays so."""
+    with contextlib.suppress(UserError):
+        if known_cluster() == cluster:
+            _file().unlink(missing_ok=True)
 
 
 def known_cluster(address: str = "", token: str = "") -> KnownCluster:

@@ -55,6 +55,7 @@ def main() -> None:
 
     cpus = max(1, (os.cpu_count() or 1))
     of_node = {"num_cpus": cpus, "include_dashboard": False, "object_store_memory": _STORE}
+    of_node["include_log_monitor"] = False  # nobody reads what it sends, and it keeps a file open of each process
     cluster = Cluster(initialize_head=True, connect=False, head_node_args=of_node)
     for number in range(1, options.nodes):
         labels = {"draggan.node": str(number)}

@@ -42,7 +42,7 @@ class ManagerActor:
         self.blueprint = blueprint
         self.graph = blueprint.graph
         self.store = Store(Path(folder))
-        log_to(self.store.logs, "manager")
+        log_to(self.store.logs, "manager", node=str(ray.get_runtime_context().get_node_id()))
         self.token_sha256 = digest(token)
         self.sessions: dict[str, Any] = {}
         self.ended: dict[str, str] = {}
@@ -50,7 +50,7 @@ class ManagerActor:
         self._line: dict[str, float] = {}
         self._changed = asyncio.Event()
         self._metrics = ClusterMetrics()
-        self._engines = Engines(self.graph, self._wake, self._metrics.restart)
+        self._engines = Engines(self.graph, self.store.logs, self._wake, self._metrics.restart)
         self._gateway = Gateway(self)
         self._watching: dict[str, asyncio.Task[None]] = {}
         self._told_to_wait = False
@@ -276,8 +276,12 @@ class ManagerActor:
         await self._gateway.close()
 
     async def _measure(self) -> None:
+        known: set[str] = set()
         while True:
             await asyncio.sleep(1.0)
+            for name in known - self._engines.all.keys():
+                self._metrics.gone(name)
+            known = set(self._engines.all)
             for engine in self._engines.all.values():
                 status = engine.status
                 if status is not None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import ctypes
 import os
 import sys
 
@@ -18,6 +20,15 @@ def available_bytes() -> int:
 def used_bytes(pid: int | None = None) -> int:
     """Bytes that a process (None: this one) holds resident; 0 if that cannot be told."""
     return _proc(f"/proc/{pid or os.getpid()}/status", "VmRSS:")
+
+
+def give_back() -> None:
+    """Give memory that is free in this process back to the system, where the C library can: glibc keeps it.
+
+    Boxes of all sizes come and go; without this an engine held twice as much after minutes. It takes 10 ms.
+    """
+    with contextlib.suppress(OSError, AttributeError):
+        ctypes.CDLL("libc.so.6").malloc_trim(0)
 
 
 def _proc(path: str, field: str) -> int:

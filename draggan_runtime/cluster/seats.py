@@ -16,6 +16,8 @@ from draggan_runtime.messages import NodeFailure, Progress
 
 #: Steps that a seat may be ahead of what its keeper has kept.
 AHEAD = 2
+#: Who says that what a session brought does not fit.
+ENTRY = "entry"
 
 
 class GoneError(DragganError):

@@ -16,7 +16,7 @@ from ray.exceptions import RayActorError
 from draggan_runtime.cluster.blueprint import Blueprint, differing
 from draggan_runtime.cluster.keeper import Keeper
 from draggan_runtime.cluster.log import log, log_to
-from draggan_runtime.cluster.memory import used_bytes
+from draggan_runtime.cluster.memory import give_back, used_bytes
 from draggan_runtime.cluster.metrics import SessionMetrics
 from draggan_runtime.cluster.places import Place
 from draggan_runtime.cluster.protocol import frame_bytes, told
@@ -37,6 +37,7 @@ POLITE = 3.0
 _LOOK = 1.0
 _STAMPS = 500
 _FLUSH = 0.05
+_TIDY = 10.0
 
 
 class SessionActor:
@@ -44,7 +45,7 @@ class SessionActor:
 
     def __init__(self, blueprint: Blueprint, id: str, folder: str, manager: Any) -> None:
         store = Store(Path(folder))
-        log_to(store.logs, f"session-{id}")
+        log_to(store.logs, f"session-{id}", session=id, node=str(ray.get_runtime_context().get_node_id()))
         self.id = id
         self.manager = manager
         self.keeper = Keeper(blueprint, id, store.session(id))
@@ -60,6 +61,7 @@ class SessionActor:
         self._steps_since = 0
         self._last_step = 0.0
         self._stepped_at: dict[int, float] = {}
+        self._said: tuple[float, int] | None = None  # when a user said something, and the first step that shows it
         self._metrics = SessionMetrics(id)
         self._running: asyncio.Task[None] | None = None
         self._wake = asyncio.Event()
@@ -68,7 +70,7 @@ class SessionActor:
         self._away = ""  # why to leave the engine
         self._avoid = ""
         self._avoid_is_dead = False
-        log("session up", session=id, step=self.keeper.record.step, dragging=self.keeper.kept.dragging)
+        log("session up", step=self.keeper.record.step, dragging=self.keeper.kept.dragging)
 
     async def run(self) -> None:
         """Live, until :meth:`stop`. Whoever waits for it hears of the actor's death."""
@@ -92,7 +94,7 @@ class SessionActor:
                 if place is not None:
                     await self._stay(place)
         except Exception as error:
-            log("session ended", session=self.id, error=one_line(error))
+            log("session ended", error=one_line(error))
             raise
         finally:
             flushing.cancel()
@@ -104,11 +106,15 @@ class SessionActor:
         self._wake.clear()
 
     async def _flush(self) -> None:
-        """Write what users changed, soon."""
+        """Write what users changed, soon; and now and then give back memory that is free."""
+        tidied = time.monotonic()
         while True:
             await asyncio.sleep(_FLUSH)
             if self.keeper.dirty:
                 self.keeper.write()
+            if time.monotonic() - tidied > _TIDY:
+                await asyncio.to_thread(give_back)
+                tidied = time.monotonic()
 
     async def _find_place(self) -> Place | None:
         """A place on an engine; None if there is none yet."""
@@ -142,7 +148,7 @@ class SessionActor:
         except RayActorError:
             self._engine_died(place)
         except GoneError:
-            log("engine forgot the session", session=self.id, engine=place.name)
+            log("engine forgot the session", engine=place.name)
         finally:
             self.keeper.left()
             self.place = None
@@ -196,9 +202,16 @@ class SessionActor:
 
     def _pictures(self, latest: list[Delivery]) -> None:
         for delivery in latest:
-            at = self._stepped_at.get(delivery.message.step)
-            if at is not None and isinstance(delivery.message, Frame):
-                self._metrics.age(time.monotonic() - at)
+            if not isinstance(delivery.message, Frame):
+                continue
+            step, now = delivery.message.step, time.monotonic()
+            if (at := self._stepped_at.pop(step, None)) is not None:
+                self._metrics.age(now - at)
+            if self._said is not None and (
+                step == self._said[1] or (step > self._said[1] and self.keeper.kept.dragging)
+            ):
+                self._metrics.seen(now - self._said[0])
+                self._said = None
         self.keeper.arrive(latest)
 
     def _stepped(self, step: int) -> None:
@@ -215,6 +228,7 @@ class SessionActor:
         self._deaths_here = (-1, 0)
         if not self.keeper.kept.dragging:
             self._last_step = 0.0
+            self._stepped_at = {step: now}  # the numbers of the others may come again, for other pictures
 
     def _engine_died(self, place: Place) -> None:
         self.engine_deaths += 1
@@ -222,7 +236,7 @@ class SessionActor:
         step = self.keeper.record.step
         same, count = self._deaths_here
         self._deaths_here = step, count + 1 if same == step else 1
-        log("engine died", session=self.id, engine=place.name, step=step)
+        log("engine died", engine=place.name, step=step)
         self._avoid, self._avoid_is_dead = place.name, True
         if self._deaths_here[1] > self.limits.restarts:
             why = f"its engine died {self._deaths_here[1]} times at step {step}: the drag is given up"
@@ -237,7 +251,7 @@ class SessionActor:
     def _set(self, state: str) -> None:
         if state != self.state:
             self.state = state
-            log(state, session=self.id, step=self.keeper.record.step, place=self.place.name if self.place else "")
+            log(state, step=self.keeper.record.step, place=self.place.name if self.place else "")
 
     def _say(self, text: str, problem: bool = False) -> None:
         self.keeper.notice(text, problem)
@@ -293,6 +307,9 @@ class SessionActor:
                     await self._tune(message.argument)
                 else:
                     self.keeper.post(message, by)
+                    kept = self.keeper.kept
+                    if self._said is None and (kept.dragging or not kept.drawn):
+                        self._said = time.monotonic(), kept.record.step + (kept.dragging or kept.wanted)
         except DragganError as error:
             return one_line(error)
         finally:

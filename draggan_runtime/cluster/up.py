@@ -33,12 +33,15 @@ def up(
     profile: Profile = Profile.normal,
     listen: tuple[str, int] = (LOOPBACK, 0),
     progress: Callable[[str], None] = lambda _: None,
+    private: bool = False,
 ) -> KnownCluster:
     """Start a manager with its engines: on the Ray cluster at ``address``, or on a new one on this machine.
 
-    ``nodes``: as many as a new one pretends to have. Raises UserError, StartError.
+    ``nodes``: as many as a new one pretends to have. ``private``: the user's commands do not come to mean it, and it
+    may be one of several. Raises UserError, StartError.
     """
-    _refuse_second()
+    if not private:
+        _refuse_second()
     writable_folder(store)
     for spec in graph.containers.values():
         for node in spec.nodes if spec.place == "actor" else ():
@@ -51,10 +54,13 @@ def up(
         progress("starting Ray")
         address, pid = start_local(nodes, profile, store / "ray.log")
     try:
-        return _up(blueprint, store, address, pid, profile, listen, progress)
+        cluster = _up(blueprint, store, address, pid, profile, listen, progress)
     except BaseException:
         _end(pid)
         raise
+    if not private:
+        remember(cluster)
+    return cluster
 
 
 def _up(
@@ -89,7 +95,6 @@ def _up(
         _await_engines(cluster, progress)
     finally:
         ray.shutdown()
-    remember(cluster)
     return cluster
 
 
@@ -140,7 +145,7 @@ def down(cluster: KnownCluster) -> None:
     elif problem is None and cluster.ray:
         _end_manager(cluster.ray)
     if cluster.ray:
-        forget()
+        forget(cluster)
     if problem is not None and not cluster.pid:
         raise problem
 

@@ -15,6 +15,7 @@ from typing import Any
 
 from draggan_runtime.errors import DragganError, StartError
 from draggan_runtime.execution.aside import Aside
+from draggan_runtime.execution.costs import Costs
 from draggan_runtime.execution.delivery import Delivery, Outcome, Waiting, along
 from draggan_runtime.execution.parts import Delta, Parts, apply, between, flat
 from draggan_runtime.execution.share import Share
@@ -123,6 +124,7 @@ class Container:
         self.hosted: dict[str, Hosted] = {}
         self.configuring = ""
         self.watcher: Callable[[str, Turn], None] | None = None
+        self.costs = Costs()
         self._waiting = Waiting()
         self._aside = Aside()
         self.unwatched: set[str] = set()
@@ -152,6 +154,11 @@ class Container:
                 raise StartError(f"node '{node_id}' ({resolved.impl.name}) did not start: {one_line(error)}") from error
             self.hosted[node_id] = Hosted(node, resolved.impl.name, self.graph)
         self.configuring = ""
+
+    def prepare_thread(self) -> None:
+        """Let this thread step the nodes too: torch keeps its number of threads by thread."""
+        if self.spec is not None:
+            self._prepare_torch(self.spec)
 
     @staticmethod
     def _prepare_torch(spec: ContainerSpec) -> str:
@@ -205,6 +212,7 @@ class Container:
         return self._finish(outcome)
 
     def _begin_aside(self, delivery: Delivery, hosted: Hosted, share: Share) -> None:
+        self.costs.arrived(delivery)
         turn = hosted.accept(delivery.port, delivery.message)
         if turn is None:
             return
@@ -286,6 +294,7 @@ class Container:
                 if delivery.latest and not now:
                     self._waiting.add(delivery)
                     continue
+                self.costs.arrived(delivery)
                 turn = self.hosted[delivery.node].accept(delivery.port, delivery.message)
                 if turn is None:
                     continue
@@ -393,6 +402,12 @@ class Container:
             self.hosted[node_id].states[session] = self.hosted[node_id].node.restore(data)
             if self._accounts:
                 self._touched.add((node_id, session))
+
+    def tell_all(self, session: str) -> None:
+        """Tell all parts of the session's states next time, not only those that changed: nobody has the others."""
+        self._parts.pop(session, None)
+        if self._accounts:
+            self._touched.update((id, session) for id, hosted in self.hosted.items() if session in hosted.states)
 
     def forget(self, session: str) -> None:
         """Drop everything kept for a session."""

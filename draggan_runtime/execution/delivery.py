@@ -16,7 +16,7 @@ class Delivery:
     """A message on its way to one input port.
 
     ``latest``: how many such messages wait at most, older ones giving way; 0 = reliable. ``share``: see
-    :class:`draggan_runtime.graph.model.Qos`.
+    :class:`draggan_runtime.graph.model.Qos`. ``source``: the output port it comes from, ``node/port``; "" if unknown.
     """
 
     node: str
@@ -24,13 +24,15 @@ class Delivery:
     message: Message
     latest: int = 0
     share: float | None = None
+    source: str = ""
 
 
 def along(edges: Iterable[Edge], message: Message) -> Iterator[Delivery]:
     """``message`` sent along each of ``edges``."""
     for edge in edges:
         latest = max(1, edge.qos.depth) if edge.qos.policy == "latest" else 0
-        yield Delivery(edge.target_node, edge.target_port, message, latest, edge.qos.share)
+        source = f"{edge.source_node}/{edge.source_port}"
+        yield Delivery(edge.target_node, edge.target_port, message, latest, edge.qos.share, source)
 
 
 class Waiting:
@@ -74,10 +76,11 @@ class Outcome:
     """What a container gives back after work: messages for nodes elsewhere, failures, and whether work is left.
 
     ``pending``: some ``latest`` input waits for idle time. ``parts``: by session, what changed in its states, where the
-    container keeps account of that.
+    container keeps account of that. ``seconds``: what a peer took for it.
     """
 
     deliveries: list[Delivery] = field(default_factory=list)
     failures: list[NodeFailure] = field(default_factory=list)
     pending: bool = False
     parts: dict[str, Delta] = field(default_factory=dict)
+    seconds: float = 0.0

@@ -46,6 +46,10 @@ class Peer(Protocol):
         """See :meth:`Container.restore`."""
         ...
 
+    def tell_all(self, session: str) -> None:
+        """See :meth:`Container.tell_all`."""
+        ...
+
     def forget(self, session: str) -> None:
         """See :meth:`Container.forget`."""
         ...
@@ -118,7 +122,7 @@ class Router:
                 delivery = queue.popleft()
                 owner = self._owner.get(delivery.node, "")
                 if delivery.node in self.sinks:
-                    self.sinks[delivery.node](delivery)
+                    self.sink(delivery)
                 elif delivery.node in self.here.hosted:
                     local.append(delivery)
                 elif owner not in self.peers:
@@ -131,6 +135,11 @@ class Router:
                 self._tickets[owner].append(self.peers[owner].deliver(batch))
             if local:
                 queue.extend(self._absorb(self.here.deliver(local)))
+
+    def sink(self, delivery: Delivery) -> None:
+        """A message for one of the runtime's own nodes."""
+        self.here.costs.arrived(delivery)
+        self.sinks[delivery.node](delivery)
 
     def absorb(self, outcome: Outcome) -> None:
         """Take over what came of work done outside of this router's calls."""
@@ -209,6 +218,13 @@ class Router:
     def take_parts(self, session: str) -> Delta:
         """What changed in the session's states, here and in the peers, since the last call."""
         return self._parts.pop(session, Delta())
+
+    def tell_all(self, session: str) -> None:
+        """See :meth:`Container.tell_all`; here and in the peers."""
+        self._parts.pop(session, None)
+        self.here.tell_all(session)
+        for peer in self.peers.values():
+            peer.tell_all(session)
 
     # -- sessions that move ------------------------------------------------------------------------------------
 

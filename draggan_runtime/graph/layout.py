@@ -94,6 +94,7 @@ def _spec(name: str, containers: Containers, owner: dict[str, str], drafts: Draf
         nodes=tuple(node for node in drafts if owner[node] == name),
         num_cpus=file.num_cpus,
         num_gpus=file.num_gpus,
+        labels=dict(file.labels),
         threads=file.threads,
         device=file.device,
         restart=restart,

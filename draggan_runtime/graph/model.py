@@ -54,7 +54,8 @@ class ContainerSpec:
     """Where nodes run.
 
     ``place``: "driver" = the user's process (at most one such container), "actor" = a Ray actor of its own.
-    ``num_cpus``, ``num_gpus``: what Ray reserves; "auto" = one GPU if the cluster has any.
+    ``num_cpus``, ``num_gpus``: what Ray reserves; "auto" = one GPU if the cluster has any. ``labels``: those that the
+    node of the cluster must have, all of them.
     ``threads``: torch's intra-op threads, None = the cores there are, up to 8. ``device``: "auto", "cpu", "cuda:0".
     """
 
@@ -63,6 +64,7 @@ class ContainerSpec:
     nodes: tuple[str, ...]
     num_cpus: float = 0.0
     num_gpus: float | Literal["auto"] = 0.0
+    labels: dict[str, str] = field(default_factory=dict)
     threads: int | None = None
     device: str = "auto"
     restart: Restart = Restart()

@@ -50,6 +50,22 @@ def _gpus(value: Any) -> Any:
     raise ValueError(f"'{value}' is no number of GPUs; write a number or auto")
 
 
+def _label(value: str) -> str:
+    # Ray's own rules, and none of its operators: a label is what it says.
+    *prefix, name = value.rsplit("/", 1)
+    if len(value) > 253 or not all(re.fullmatch(r"[A-Za-z0-9]([\w.-]{0,61}[A-Za-z0-9])?", p) for p in (*prefix, name)):
+        raise ValueError(f"'{value}' is no label; write letters and digits, and -, _ and . between them")
+    return value
+
+
+def _label_value(value: Any) -> Any:
+    if not isinstance(value, str):
+        raise ValueError(f"should be a text, not {value!r}; write it in quotes")
+    if "/" in value:
+        raise ValueError(f"'{value}' is no label; write letters and digits, and -, _ and . between them")
+    return _label(value)
+
+
 def _members(value: Any) -> Any:
     if value == "rest" or (isinstance(value, list) and all(isinstance(v, str) for v in value)):
         return value
@@ -64,6 +80,7 @@ def _device(value: str) -> str:
 
 Identifier = Annotated[str, AfterValidator(_identifier)]
 Reference = Annotated[str, AfterValidator(_reference)]
+Labels = dict[Annotated[str, AfterValidator(_label)], Annotated[str, BeforeValidator(_label_value)]]
 Names = Annotated[list[str], BeforeValidator(_one_or_more)]
 Params = dict[str, Any]
 
@@ -157,9 +174,16 @@ class ContainerFile(_Strict):
     nodes: Annotated[Any, BeforeValidator(_members)]
     num_cpus: float = Field(0.0, ge=0)
     num_gpus: Annotated[Any, BeforeValidator(_gpus)] = 0.0
+    labels: Labels = {}
     threads: int | None = Field(None, ge=1)
     device: Annotated[str, AfterValidator(_device)] = "auto"
     restart: RestartFile | None = None
+
+    @model_validator(mode="after")
+    def _fits(self) -> ContainerFile:
+        if self.labels and self.place == "driver":
+            raise ValueError("labels go only with place: actor")
+        return self
 
 
 class EnginesFile(_Strict):

@@ -41,7 +41,8 @@ def edits():
         if not listening:
             listening.append(subprocess.run(["ss", "-ltnpH"], capture_output=True, text=True, check=True).stdout)
 
-    return {launch: edit(launch, watch=listen if launch == "spread" else None) for launch in LAYOUTS}, listening[0]
+    launches = [*LAYOUTS, "split"]
+    return {launch: edit(launch, watch=listen if launch == "spread" else None) for launch in launches}, listening[0]
 
 
 def test_the_final_latent_is_identical_in_every_layout(edits):

@@ -27,6 +27,12 @@ def test_containers_host_what_they_list(files: Files) -> None:
     assert graph.container_of("follow") == engine
 
 
+def test_a_container_asks_for_the_labels_of_its_node(files: Files) -> None:
+    graph = files.load(LAUNCH.replace("threads: 2", "labels: {zone: a, acme.com/disk: ssd}"))
+    assert graph.containers["engine"].labels == {"zone": "a", "acme.com/disk": "ssd"}
+    assert graph.containers["ui"].labels == {}
+
+
 def test_without_containers_all_is_one_process(files: Files) -> None:
     graph = load_launch("graph.yaml")
     assert [c.place for c in graph.containers.values()] == ["driver"]
@@ -79,6 +85,22 @@ def test_without_a_driver_container_there_is_an_empty_one(files: Files) -> None:
             "device: gpu",
             "file.yaml:6: container 'engine': 'device' 'gpu' is no device; write auto, cpu or cuda:0",
         ),
+        (
+            "threads: 2",
+            "labels: {zone: 3}",
+            "file.yaml:6: container 'engine': 'zone' should be a text, not 3; write it in quotes",
+        ),
+        (
+            "threads: 2",
+            "labels: {zone: in(a)}",
+            "file.yaml:6: container 'engine': 'zone' 'in(a)' is no label; "
+            "write letters and digits, and -, _ and . between them",
+        ),
+        (
+            "place: driver,",
+            "place: driver, labels: {zone: a},",
+            "file.yaml:5: container 'ui': 'ui' labels go only with place: actor",
+        ),
         ("max: 3", "max: 0", "file.yaml:6: container 'engine': 'max' should be greater than or equal to 1, not 0"),
         (
             "[follow]",
@@ -92,7 +114,7 @@ def test_a_layout_that_does_not_fit(files: Files, old: str, new: str, message: s
     assert files.error(LAUNCH.replace(old, new)) == message
 
 
-@pytest.mark.parametrize("launch", ["local", "record", "recorded", "live", "window", "spread"])
+@pytest.mark.parametrize("launch", ["local", "record", "recorded", "live", "window", "split", "spread"])
 def test_shipped_launches_fit(launch: str) -> None:
     graph = load_launch(launch)
     hosted = [node for spec in graph.containers.values() for node in spec.nodes]

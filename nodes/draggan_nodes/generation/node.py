@@ -13,7 +13,7 @@ from pydantic import Field
 
 from draggan_nodes.generation.adam import Moments, adam, no_moments
 from draggan_nodes.generation.latents import moved, prior_gradient, to_tensor, to_w_plus
-from draggan_nodes.generation.passes import Look, Pass, Wish, grouped, look
+from draggan_nodes.generation.passes import Look, Pass, Wish, grouped, look, warm_up
 from draggan_nodes.generation.protocol import GeneratorNetwork
 from draggan_nodes.generation.regions import Regions, regions_for, windows, with_more
 from draggan_nodes.generation.styles import Styles
@@ -108,6 +108,7 @@ class Generator(Node):
     def configure(self) -> None:
         self.network = cast(GeneratorNetwork, models.find(self.params.model).load(self.context.device))
         self._check(self.params, self._needs)
+        warm_up(self.context.device)
 
     def change(self, params: GeneratorParams) -> None:
         self._check(params, self._needs)

@@ -156,3 +156,9 @@ def _boxes(network: GeneratorNetwork, wish: Wish, values: Mapping[str, Sequence[
 
 def _area(window: Window) -> int:
     return (window.bottom - window.top) * (window.right - window.left)
+
+
+def warm_up(device: str) -> None:
+    """The first gradient of a process makes torch import for 0.3 s: not in somebody's drag."""
+    leaf = torch.ones(1, device=device, requires_grad=True)
+    torch.autograd.grad([2 * leaf], [leaf], [torch.ones(1, device=device)])
