@@ -49,8 +49,12 @@ def main() -> None:
     options = parser.parse_args()
     apply(options.profile, loopback=True)
     ended = threading.Event()
-    for end in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(end, lambda *_: ended.set())
+
+    def listen() -> None:
+        for end in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(end, lambda *_: ended.set())
+
+    listen()
     from ray.cluster_utils import Cluster
 
     cpus = max(1, (os.cpu_count() or 1))
@@ -60,6 +64,7 @@ def main() -> None:
     for number in range(1, options.nodes):
         labels = {"draggan.node": str(number)}
         cluster.add_node(num_cpus=cpus, object_store_memory=_STORE, labels=labels, wait=number == options.nodes - 1)
+    listen()  # Ray has put a listener of its own there, which waits 30 s for actors that are to stay
     print(json.dumps({"address": cluster.address}), flush=True)
     ended.wait()
     cluster.shutdown()

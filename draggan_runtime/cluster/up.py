@@ -18,6 +18,7 @@ from draggan_runtime.cluster.places import MANAGER, NAMESPACE
 from draggan_runtime.cluster.profiles import Profile, apply
 from draggan_runtime.cluster.protocol import LOOPBACK
 from draggan_runtime.errors import StartError, UserError
+from draggan_runtime.files import writable_folder
 from draggan_runtime.graph.model import ResolvedGraph
 
 _START = 300.0
@@ -41,6 +42,7 @@ def up(
     """
     if not private:
         _refuse_second()
+    writable_folder(store)
     for spec in graph.containers.values():
         for node in spec.nodes if spec.place == "actor" else ():
             cls, params = graph.nodes[node].load()
