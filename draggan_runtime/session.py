@@ -17,6 +17,8 @@ from draggan_runtime.wire import pack, to_host, unpack
 
 _MAGIC = b"DRAGGAN\x01"
 _DIGEST = hashlib.sha256
+#: Drags that can be undone.
+UNDOABLE = 100
 
 
 @dataclass
@@ -50,8 +52,8 @@ class SessionRecord:
     """The durable state of one session.
 
     ``w_plus`` float32 ``[num_ws, w_dim]``: the current latent, None before the first. ``mask`` uint8 ``[H, W]`` or
-    None. ``params``: by node id, the ``impl`` and parameters of the nodes that make the result. ``history``: the
-    drags so far, oldest first; ``undone``: those taken back, the one to redo next last.
+    None. ``params``: by node id, the ``impl`` and parameters of the nodes that make the result. ``history``: the last
+    drags, at most ``UNDOABLE``, oldest first; ``undone``: those taken back, the one to redo next last.
     """
 
     id: str = "main"
@@ -92,8 +94,9 @@ class SessionRecord:
         self.history, self.undone = [], []
 
     def begin(self) -> None:
-        """A drag begins at the current latent."""
+        """A drag begins at the current latent. Of the earlier ones those of long ago are forgotten."""
         self.history.append(DragRecord(self.points, self.points, self.w_plus, self.w_plus, self.step, self.step))
+        del self.history[:-UNDOABLE]
         self.undone = []
 
     def commit(self, progress: Progress) -> None:

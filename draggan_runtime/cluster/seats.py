@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import threading
 from collections import deque
 from collections.abc import Callable, Iterable
@@ -16,6 +17,8 @@ from draggan_runtime.messages import NodeFailure, Progress
 
 #: Steps that a seat may be ahead of what its keeper has kept.
 AHEAD = 2
+#: A step counts as at most so many of the cheapest there are: its session makes at least half the steps of any other.
+DEAREST = 2.0
 #: Who says that what a session brought does not fit.
 ENTRY = "entry"
 
@@ -130,13 +133,15 @@ class Seat:
 class Fairness:
     """Whose turn it is: those who had least time first, together with those whose steps are alike.
 
-    Start-time fair queueing (Goyal, Vin & Cheng 1996): a seat that was not ready does not save up time.
+    Start-time fair queueing (Goyal, Vin & Cheng 1996): a seat that was not ready does not save up time. Of a dear step
+    only ``DEAREST`` times the cheapest counts, so that many points or a mask slow a session down, but never starve it.
     """
 
     def __init__(self, batch: int) -> None:
         self.batch = batch
         self._clock = 0.0
         self._cost: dict[tuple[bool, int], float] = {}
+        self._most = math.inf
 
     def next(self, seats: Iterable[Seat]) -> list[Seat]:
         """The seats to step now, at most ``batch``; empty if none is ready."""
@@ -153,7 +158,8 @@ class Fairness:
         ready.sort(key=lambda seat: seat.spent)
         first = ready[0]
         self._clock = first.spent
-        near = first.spent + self._cost.get(first.kind, 0.0)
+        self._most = DEAREST * min(self._cost.get(seat.kind, math.inf) for seat in ready)
+        near = first.spent + min(self._cost.get(first.kind, 0.0), self._most)
         return [seat for seat in ready if seat.kind == first.kind and seat.spent <= near][: self.batch]
 
     def account(self, seats: list[Seat], seconds: float) -> None:
@@ -162,4 +168,4 @@ class Fairness:
         kind = seats[0].kind
         self._cost[kind] = 0.8 * self._cost.get(kind, each) + 0.2 * each
         for seat in seats:
-            seat.spent += each
+            seat.spent += min(each, self._most)

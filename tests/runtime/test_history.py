@@ -11,7 +11,7 @@ from draggan_runtime.app import App
 from draggan_runtime.errors import UserError
 from draggan_runtime.messages import Goal, LatentRequest
 from draggan_runtime.pictures import save_png
-from draggan_runtime.session import dump_session, load_session, pairs, save_session
+from draggan_runtime.session import UNDOABLE, SessionRecord, dump_session, load_session, pairs, save_session
 
 
 def state(app: App) -> tuple:
@@ -124,3 +124,12 @@ def test_a_png_without_a_whole_session_is_refused(damage, tmp_path):
     save_png(path, np.zeros((8, 8, 3), np.uint8), session=b"" if damage == "none" else b"DRAGGAN\x01 cut")
     with pytest.raises(UserError, match="carries no session" if damage == "none" else "damaged or cut off"):
         load_session(path)
+
+
+def test_a_session_of_a_thousand_drags_keeps_the_last_hundred():
+    record = SessionRecord(w_plus=np.zeros((12, 512), np.float32))
+    for step in range(1000):
+        record.step = step
+        record.begin()
+    assert [drag.start_step for drag in record.history] == list(range(1000 - UNDOABLE, 1000))
+    assert len(dump_session(record)) < 2.1 * UNDOABLE * record.w_plus.nbytes
