@@ -13,7 +13,6 @@ from draggan_runtime.graph.layers import split_override
 from draggan_runtime.graph.params import describe
 from draggan_runtime.graph.source import scalar
 from draggan_runtime.node import Node
-from draggan_runtime.node_check import check_node
 from draggan_runtime.registry import available, resolve, summary
 
 app = typer.Typer(help="Nodes: list, info, check.", no_args_is_help=True)
@@ -84,6 +83,8 @@ def check(
     draggan nodes check tracking/nearest --format json
     """
     params = {name: scalar(value) for name, value in map(split_override, set_ or [])}
+    from draggan_runtime.node_check import check_node  # torch takes a second, which other commands need not wait
+
     checks = check_node(impl, params)
     passed = all(c.ok for c in checks)
     if format_ is Format.json:

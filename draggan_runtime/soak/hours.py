@@ -9,6 +9,7 @@ import time
 from collections import Counter
 from collections.abc import Callable
 from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -48,7 +49,7 @@ def soak_hours(
         while (now := time.monotonic()) - begun < 60 * minutes and go_on():
             if now >= next_sample:
                 next_sample = now + _EVERY
-                samples += [Sample(now - begun, process) for process in tree(cluster.known.pid)]
+                samples += [Sample(now - begun, process) for process in _processes(cluster)]
                 show(int(now - begun), _sum(samples, now - begun, kills))
             if now >= next_kill:
                 next_kill = now + rng.expovariate(1 / kill_every)
@@ -87,6 +88,12 @@ def failed(result: dict[str, Any]) -> bool:
     """True if something grew, was left behind, or went wrong."""
     grown = [row for row in result["kinds"] if not row["flat"]]
     return bool(grown or result["problems"] or result["orphaned_actors"] or result["processes_left"])
+
+
+def _processes(cluster: PrivateCluster) -> list[Process]:
+    """All of the cluster's; engines without a session as another kind, for they grow when they get one."""
+    spares = {engine["pid"] for engine in cluster.status()["engines"] if not engine["sessions"]}
+    return [replace(p, kind=f"{p.kind}, spare") if p.pid in spares else p for p in tree(cluster.known.pid)]
 
 
 def _kill(cluster: PrivateCluster, rng: random.Random) -> str:

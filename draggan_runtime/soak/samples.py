@@ -14,7 +14,7 @@ from draggan_runtime.soak.processes import Process
 
 MB = 1e6
 #: s of a process's life that do not count, and that it must have lived beyond them to be judged.
-WARM, LEAST = 180.0, 120.0
+WARM, LEAST = 300.0, 180.0
 #: What the last quarter of a life may hold more than the first: a part, and besides MB or files.
 PART, MEGABYTES, FILES = 0.10, 20.0, 5
 
@@ -47,11 +47,11 @@ class Life:
 
 def lives(samples: Iterable[Sample]) -> list[Life]:
     """Of each process that lived long enough."""
-    by_process: dict[tuple[int, int], list[Sample]] = defaultdict(list)
+    by_process: dict[tuple[int, int, str], list[Sample]] = defaultdict(list)
     for sample in samples:
-        by_process[sample.process.pid, sample.process.started].append(sample)
+        by_process[sample.process.pid, sample.process.started, sample.process.kind].append(sample)
     found = []
-    for (pid, _), life in by_process.items():
+    for (pid, _, _), life in by_process.items():
         warm = [s for s in life if s.at - life[0].at >= WARM]
         if len(warm) >= 4 and warm[-1].at - warm[0].at >= LEAST:
             found.append(_life(warm[-1].process.kind, pid, warm))

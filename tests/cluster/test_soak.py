@@ -78,13 +78,22 @@ def test_a_process_that_grows_is_not_flat() -> None:
 
 
 def test_a_process_that_lived_too_short_is_not_judged() -> None:
-    assert lives(grown(rss=500, handles=0, minutes=2)) == []
+    assert lives(grown(rss=500, handles=0, minutes=7)) == []
 
 
 def test_a_pid_that_comes_again_is_another_process() -> None:
     before = grown(rss=0, handles=0)
     after = [Sample(s.at + 2000, replace(s.process, started=9, rss=s.process.rss * 4)) for s in before]
     assert [row["flat"] for row in by_kind(lives([*before, *after]))] == [True]
+
+
+def test_a_spare_engine_that_takes_over_has_not_grown() -> None:
+    spare = [replace(s, process=replace(s.process, kind="Engine, spare")) for s in grown(rss=0, handles=0)]
+    busy = [Sample(s.at + 1200, replace(s.process, rss=s.process.rss * 2)) for s in grown(rss=0, handles=0)]
+    assert [(row["kind"], row["flat"]) for row in by_kind(lives([*spare, *busy]))] == [
+        ("Engine", True),
+        ("Engine, spare", True),
+    ]
 
 
 def test_shares_are_of_what_the_engine_made_while_both_dragged() -> None:

@@ -244,7 +244,10 @@ def test_without_a_display_that_is_said_in_one_line(small_cluster, tmp_path):
     small_cluster.stop("blind")
 
 
-def test_the_users_end_needs_no_ray():
-    ask = "import sys, draggan_runtime.cluster.window, draggan_runtime.cli.session; print('ray' in sys.modules)"
+def test_the_users_end_and_commands_load_neither_ray_nor_torch():
+    ask = (
+        "import sys, draggan_runtime.cluster.window, draggan_runtime.cli.main; "
+        "print(sorted({'ray', 'torch'} & set(sys.modules)))"
+    )
     done = subprocess.run([sys.executable, "-c", ask], capture_output=True, text=True, timeout=60, check=True)
-    assert done.stdout.strip() == "False"
+    assert done.stdout.strip() == "[]"
