@@ -91,8 +91,11 @@ def failed(result: dict[str, Any]) -> bool:
 
 
 def _processes(cluster: PrivateCluster) -> list[Process]:
-    """All of the cluster's; engines without a session as another kind, for they grow when they get one."""
-    spares = {engine["pid"] for engine in cluster.status()["engines"] if not engine["sessions"]}
+    """All of the cluster's; engines without a session as another kind, for they grow when they get one.
+
+    One that is just starting has no pid yet.
+    """
+    spares = {engine.get("pid") for engine in cluster.status()["engines"] if not engine["sessions"]}
     return [replace(p, kind=f"{p.kind}, spare") if p.pid in spares else p for p in tree(cluster.known.pid)]
 
 
