@@ -14,7 +14,7 @@ from draggan_runtime.soak.processes import Process
 
 MB = 1e6
 #: s of a process's life that do not count, and that it must have lived beyond them to be judged.
-WARM, LEAST = 300.0, 180.0
+WARM, LEAST = 120.0, 120.0
 #: What the last quarter of a life may hold more than the first: a part, and besides MB or files.
 PART, MEGABYTES, FILES = 0.10, 20.0, 5
 

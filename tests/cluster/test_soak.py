@@ -78,7 +78,7 @@ def test_a_process_that_grows_is_not_flat() -> None:
 
 
 def test_a_process_that_lived_too_short_is_not_judged() -> None:
-    assert lives(grown(rss=500, handles=0, minutes=7)) == []
+    assert lives(grown(rss=500, handles=0, minutes=2)) == []
 
 
 def test_a_pid_that_comes_again_is_another_process() -> None:
