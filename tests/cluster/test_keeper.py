@@ -76,15 +76,35 @@ class Stay:
         self.until(lambda: bool(self.steps) and self.steps[-1].stopped is not None)
 
 
-@pytest.fixture(scope="module")
-def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> list[Progress]:
-    kept = keeper(tmp_path_factory.mktemp("undisturbed") / "s")
+def asked_to_drag(folder: Path) -> Keeper:
+    kept = keeper(folder)
     post(kept, START, GOAL, DRAG)
+    return kept
+
+
+def whole_drag(kept: Keeper) -> list[Progress]:
+    """The steps that an engine makes of its drag until that ends."""
     with engine() as one:
         stay = Stay(kept, one)
         stay.until_ended()
-    assert stay.steps[-1].stopped == "reached"
     return stay.steps
+
+
+@pytest.fixture(scope="module")
+def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> list[Progress]:
+    steps = whole_drag(asked_to_drag(tmp_path_factory.mktemp("undisturbed") / "s"))
+    assert steps[-1].stopped == "reached"
+    return steps
+
+
+def left_after(count: int, folder: Path) -> tuple[Keeper, list[Progress]]:
+    """A session whose engine has gone in mid-drag, after so many steps."""
+    kept = asked_to_drag(folder)
+    with engine() as one:
+        stay = Stay(kept, one)
+        stay.until(lambda: len(stay.steps) == count)
+    kept.left()
+    return kept, stay.steps
 
 
 def bits(steps: list[Progress]) -> list[tuple[int, bytes]]:
@@ -95,8 +115,7 @@ def bits(steps: list[Progress]) -> list[tuple[int, bytes]]:
 @given(deaths=st.lists(st.tuples(st.integers(0, 12), st.sampled_from(["engine", "session", "both"])), max_size=4))
 def test_whatever_dies_whenever_no_step_is_lost_or_made_twice_or_another(undisturbed, tmp_path_factory, deaths):
     folder = tmp_path_factory.mktemp("deaths") / "s"
-    kept = keeper(folder)
-    post(kept, START, GOAL, DRAG)
+    kept = asked_to_drag(folder)
     kept.write()
     steps: list[Progress] = []
     for after, what in deaths:
@@ -110,10 +129,7 @@ def test_whatever_dies_whenever_no_step_is_lost_or_made_twice_or_another(undistu
         if steps and steps[-1].stopped:
             break
     if not (steps and steps[-1].stopped):
-        with engine() as one:
-            stay = Stay(kept, one)
-            stay.until_ended()
-        steps += stay.steps
+        steps += whole_drag(kept)
     assert bits(steps) == bits(undisturbed)
     again = keeper(folder).record
     assert again.w_plus.tobytes() == undisturbed[-1].w_plus.tobytes()
@@ -133,15 +149,11 @@ def test_a_drag_asked_for_while_there_is_no_engine_begins_when_there_is_one(tmp_
     kept.write()
     again = keeper(tmp_path / "s")
     assert again.kept.wanted
-    with engine() as one:
-        stay = Stay(again, one)
-        stay.until_ended()
-    assert bits(stay.steps) == bits(undisturbed)
+    assert bits(whole_drag(again)) == bits(undisturbed)
 
 
 def test_undo_during_a_drag_ends_it_first_and_then_goes_back_exactly(tmp_path):
-    kept = keeper(tmp_path / "s")
-    post(kept, START, GOAL, DRAG)
+    kept = asked_to_drag(tmp_path / "s")
     with engine() as one:
         stay = Stay(kept, one)
         stay.until(lambda: len(stay.steps) == 5)
@@ -156,22 +168,16 @@ def test_undo_during_a_drag_ends_it_first_and_then_goes_back_exactly(tmp_path):
 
 
 def test_a_drag_without_an_engine_is_stopped_where_it_is(tmp_path):
-    kept = keeper(tmp_path / "s")
-    post(kept, START, GOAL, DRAG)
-    with engine() as one:
-        stay = Stay(kept, one)
-        stay.until(lambda: len(stay.steps) == 5)
-    kept.left()
+    kept, steps = left_after(5, tmp_path / "s")
     kept.post(Command(session="", verb="stop"))
     assert not kept.kept.dragging
     assert kept.record.history[-1].stopped == "cancelled"
-    assert kept.record.w_plus.tobytes() == stay.steps[-1].w_plus.tobytes()
+    assert kept.record.w_plus.tobytes() == steps[-1].w_plus.tobytes()
     assert not kept.orders
 
 
 def test_a_moved_target_while_dragging_is_where_the_drag_arrives(tmp_path):
-    kept = keeper(tmp_path / "s")
-    post(kept, START, GOAL, DRAG)
+    kept = asked_to_drag(tmp_path / "s")
     with engine() as one:
         stay = Stay(kept, one)
         stay.until(lambda: len(stay.steps) == 5)
@@ -206,8 +212,7 @@ def test_what_makes_no_sense_is_refused_in_words_and_changes_nothing(tmp_path, m
 
 
 def test_another_picture_ends_the_drag_and_takes_its_history(tmp_path):
-    kept = keeper(tmp_path / "s")
-    post(kept, START, GOAL, DRAG)
+    kept = asked_to_drag(tmp_path / "s")
     with engine() as one:
         stay = Stay(kept, one)
         stay.until(lambda: len(stay.steps) == 5)
@@ -224,22 +229,14 @@ def test_a_saved_session_is_gone_on_with_elsewhere_bit_for_bit(tmp_path, undistu
     other = keeper(tmp_path / "other")
     other.adopt(parse_session(file, tmp_path), tuned(BLUEPRINT.graph, "s", {}))
     other.post(DRAG)
-    with engine() as one:
-        stay = Stay(other, one)
-        stay.until_ended()
-    assert bits(stay.steps) == bits(undisturbed)
+    assert bits(whole_drag(other)) == bits(undisturbed)
 
 
 def test_a_drag_that_no_engine_survives_is_given_up_where_it_is(tmp_path):
-    kept = keeper(tmp_path / "s")
-    post(kept, START, GOAL, DRAG)
-    with engine() as one:
-        stay = Stay(kept, one)
-        stay.until(lambda: len(stay.steps) == 3)
-    kept.left()
+    kept, steps = left_after(3, tmp_path / "s")
     kept.fail("its engine died 4 times at step 2: the drag is given up")
     assert kept.progress is not None
     assert kept.progress.stopped == "failed"
     assert kept.record.history[-1].stopped == "failed"
     assert not kept.busy
-    assert keeper(tmp_path / "s").record.step == stay.steps[-1].step
+    assert keeper(tmp_path / "s").record.step == steps[-1].step

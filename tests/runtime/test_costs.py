@@ -7,6 +7,7 @@ import pickle
 import numpy as np
 import pytest
 import torch
+from test_layouts import begin, drag
 from toy import toy_graph
 from typer.testing import CliRunner
 
@@ -19,8 +20,7 @@ from draggan_runtime.execution.delivery import Delivery, Outcome
 from draggan_runtime.execution.parcel import Parcel
 from draggan_runtime.graph import load_launch
 from draggan_runtime.graph.draw import cost_text, mermaid
-from draggan_runtime.messages import Box, Features, Goal, Handles, LatentRequest
-from draggan_runtime.session import pairs
+from draggan_runtime.messages import Box, Features, Handles
 
 CELLS = 512 * 6 * 6
 HEADER = 1000  # what a message's names and numbers take at most
@@ -73,13 +73,10 @@ def test_an_outcome_arrives_whole():
     assert 0 < costs["tracker/handles", "drag/handles"].bytes < HEADER
 
 
-def drag(app: App) -> int:
-    """Drag the toy 30 px; how many features messages that took."""
-    app.post(LatentRequest(session="main", w_plus=np.array([[100.0, 50.0]], np.float32)))
-    app.post(Goal(session="main", points=pairs([((100.0, 50.0), (130.0, 50.0))])))
-    app.run_until_settled()
-    app.start_drag()
-    app.run_until_settled()
+def rounds_of_a_drag(app: App) -> int:
+    """How many features messages it took."""
+    begin(app)
+    drag(app)
     assert app.progress.stopped == "reached"
     return app.progress.drag_steps + 1
 
@@ -87,7 +84,7 @@ def drag(app: App) -> int:
 def test_in_one_container_messages_are_counted_and_nothing_crosses(tmp_path, monkeypatch):
     monkeypatch.setenv("DRAGGAN_CACHE", str(tmp_path))
     with App(toy_graph()) as app:
-        rounds = drag(app)
+        rounds = rounds_of_a_drag(app)
         costs = app.costs()
         cost_file.save(app)
     for edge in ("tracker/features", "motion/features"):

@@ -33,6 +33,22 @@ def drag(app: App) -> list:
     return seen
 
 
+def drag_while_dying(app: App, container: str) -> None:
+    """A drag in which the process of a container is killed after five steps."""
+    from draggan_runtime.execution.ray_host import ray  # not ray first: it reads where to listen when it is imported
+
+    def kill(progress):
+        if progress.drag_steps == 5:
+            app.on_progress = None
+            ray.kill(app._remote.handles[container])
+
+    app.on_progress = kill
+    app.start_drag()
+    app.run_until_settled()
+    assert app.progress.stopped == "failed"
+    assert app.record.step >= 5
+
+
 @pytest.mark.parametrize("layout", LAYOUTS)
 def test_a_drag_arrives_and_reports_every_step(layout):
     with App(toy_graph(layout)) as app:
@@ -152,23 +168,11 @@ def test_a_goal_that_changes_is_taken_up_at_a_step_boundary(layout):
 
 
 def test_an_engine_that_is_killed_is_restarted_and_the_session_goes_on():
-    import ray
-
     graph = toy_graph("live", restart=Restart("on-failure", 2), generator={"slow": 0.02})
     with App(graph) as app:
         begin(app)
-
-        def kill(progress):
-            if progress.drag_steps == 5:
-                app.on_progress = None
-                ray.kill(app._remote.handles["engine"])
-
-        app.on_progress = kill
-        app.start_drag()
-        app.run_until_settled()
-        assert app.progress.stopped == "failed"
+        drag_while_dying(app, "engine")
         committed = app.record.w_plus.copy()
-        assert app.record.step >= 5
         assert drag(app)[-1].stopped == "reached"
         assert not np.array_equal(committed, app.record.w_plus)
 

@@ -9,14 +9,13 @@ from multiprocessing import AuthenticationError
 from multiprocessing.connection import Client, answer_challenge
 
 import pytest
+from test_layouts import begin, drag, drag_while_dying
 from toy import toy_graph
 
 from draggan_runtime.app import App
 from draggan_runtime.execution import line
 from draggan_runtime.execution.deadline import deadline
 from draggan_runtime.graph.model import Restart
-from draggan_runtime.messages import Goal, LatentRequest
-from draggan_runtime.session import pairs
 
 
 @pytest.fixture
@@ -73,30 +72,10 @@ def test_where_nobody_listens_there_is_no_line(server):
     assert line.connect(address, server.key) is None
 
 
-def begin(app):
-    app.post(LatentRequest(session="main", seed=100))
-    app.post(Goal(session="main", points=pairs([((100.0, 100.0), (130.0, 120.0))])))
-    app.run_until_settled()
-
-
 def test_a_peer_that_is_killed_in_mid_drag_is_started_anew_and_the_session_goes_on():
-    from draggan_runtime.execution.ray_host import ray  # not ray first: it reads where to listen when it is imported
-
     graph = toy_graph("split", restart=Restart("on-failure", 2), generator={"slow": 0.02})
     with App(graph) as app, deadline(60):
         begin(app)
-
-        def kill(progress):
-            if progress.drag_steps == 5:
-                app.on_progress = None
-                ray.kill(app._remote.handles["follow"])
-
-        app.on_progress = kill
-        app.start_drag()
-        app.run_until_settled()
-        assert app.progress.stopped == "failed"
+        drag_while_dying(app, "follow")
         assert app.restarts == {"follow": 1}
-        assert app.record.step >= 5
-        app.start_drag()
-        app.run_until_settled()
-        assert app.progress.stopped == "reached"
+        assert drag(app)[-1].stopped == "reached"

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import numpy as np
 import pytest
+from test_layouts import begin, drag
 from toy import toy_graph
 
 from draggan_runtime.app import App
 from draggan_runtime.errors import StartError
 from draggan_runtime.execution.deadline import deadline
-from draggan_runtime.messages import Goal, LatentRequest
-from draggan_runtime.session import pairs
 
 LABELS = {"engine": {"zone": "a"}, "follow": {"zone": "b"}}
 
@@ -32,23 +30,20 @@ def two_nodes():
     cluster.shutdown()
 
 
-def drag(app: App) -> tuple[int, bytes]:
-    app.post(LatentRequest(session="main", w_plus=np.array([[100.3, 50.7]], np.float32)))
-    app.post(Goal(session="main", points=pairs([((100.3, 50.7), (130.0, 90.0))])))
-    app.run_until_settled()
-    app.start_drag()
-    app.run_until_settled()
+def whole_drag(app: App) -> tuple[int, bytes]:
+    begin(app)
+    drag(app)
     assert app.progress.stopped == "reached"
     return app.progress.drag_steps, app.record.w_plus.tobytes()
 
 
 def test_two_nodes_give_what_one_process_gives_with_one_round_trip_a_step(two_nodes):
     with App(toy_graph()) as app:
-        alone = drag(app)
+        alone = whole_drag(app)
     with App(toy_graph("split", labels=LABELS)) as app:
         node_of = {name: where(two_nodes, handle) for name, handle in app._remote.handles.items()}
         assert node_of == LABELS
-        assert drag(app) == alone
+        assert whole_drag(app) == alone
         costs = app.costs()
     rounds = alone[0] + 1
     there = [costs["generator/features", f"{node}/features"] for node in ("tracker", "motion")]
