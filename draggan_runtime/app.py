@@ -123,7 +123,7 @@ class App:
             raise UserError(
                 f"graph '{self.graph.name}' has no edge to {SESSION} for a {type(message).__name__}; tie one"
             )
-        edges = (e for e in self.graph.edges if (e.source_node, e.source_port) == source)
+        edges = self.graph.edges_from(*source)
         self._forward(list(along(edges, message)))
 
     @property

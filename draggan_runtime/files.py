@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import itertools
 import os
 import tempfile
 from collections.abc import Iterator
@@ -31,6 +32,11 @@ def replacing(path: Path) -> Iterator[Path]:
     finally:
         with contextlib.suppress(OSError):
             part.unlink(missing_ok=True)
+
+
+def unused(folder: Path, stem: str, suffix: str) -> Path:
+    """The first of ``stem-1.suffix``, ``stem-2.suffix``, ... in ``folder`` that is not taken yet."""
+    return next(path for n in itertools.count(1) if not (path := folder / f"{stem}-{n}.{suffix}").exists())
 
 
 def write_atomically(path: Path, data: bytes, *, sync: bool = True) -> None:

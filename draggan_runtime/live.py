@@ -8,6 +8,7 @@ from pathlib import Path
 
 from draggan_runtime.app import App
 from draggan_runtime.errors import UserError
+from draggan_runtime.files import unused
 from draggan_runtime.graph.layers import split_override
 from draggan_runtime.graph.source import scalar
 from draggan_runtime.messages import Command, Frame, Progress
@@ -35,11 +36,7 @@ def how_it_ended(progress: Progress) -> str:
 
 def fresh_path(out: Path, record: SessionRecord) -> Path:
     """A name for a session file in ``out`` that is not taken yet."""
-    stem = f"seed{record.seed}" if record.seed is not None else "edit"
-    number = 1
-    while (path := out / f"{stem}-{number}.draggan").exists():
-        number += 1
-    return path
+    return unused(out, f"seed{record.seed}" if record.seed is not None else "edit", "draggan")
 
 
 class Live:

@@ -61,7 +61,7 @@ class LockStep:
         return {name: hosted.seconds for name, hosted in self.container.hosted.items()}
 
     def _send(self, node: str, port: str, messages: Iterable[Message]) -> None:
-        edges = [e for e in self._graph.edges if (e.source_node, e.source_port) == (node, port)]
+        edges = self._graph.edges_from(node, port)
         here = [d for m in messages for d in along(edges, m) if d.node in self.container.hosted]
         outcome = self.container.deliver(here)
         for failure in outcome.failures:

@@ -82,9 +82,9 @@ def check(
     draggan nodes check my_package.trackers:Mine --set radius=8
     draggan nodes check tracking/nearest --format json
     """
-    params = {name: scalar(value) for name, value in map(split_override, set_ or [])}
     from draggan_runtime.node_check import check_node  # torch takes a second, which other commands need not wait
 
+    params = {name: scalar(value) for name, value in map(split_override, set_ or [])}
     checks = check_node(impl, params)
     passed = all(c.ok for c in checks)
     if format_ is Format.json:

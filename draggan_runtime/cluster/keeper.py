@@ -68,6 +68,7 @@ class Keeper:
         self.touched = time.monotonic()
         self._after_drag: deque[tuple[Message, str]] = deque()
         graph = blueprint.graph
+        self._edges = graph.edges_from
         self._here = {n for c in graph.containers.values() if c.place == "driver" for n in c.nodes}
         self._session = graph.find(SESSION) or ""
         self._drag = graph.find(DRAG) or ""
@@ -423,6 +424,3 @@ class Keeper:
 
     def _edges_of(self, node: str, port: str, message: Message) -> list[Delivery]:
         return list(along(self._edges(node, port), message))
-
-    def _edges(self, node: str, port: str) -> list[Any]:
-        return [e for e in self.blueprint.graph.edges if (e.source_node, e.source_port) == (node, port)]

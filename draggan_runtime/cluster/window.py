@@ -260,13 +260,13 @@ class Window:
             self._after_poll = self._to_captures(replace(known, handles={}))
 
     def _to_captures(self, progress: Progress) -> list[Delivery]:
-        ties = [e for e in self._graph.edges if (e.source_node, e.source_port) == (self._drag, "progress")]
+        ties = self._graph.edges_from(self._drag, "progress")
         return [d for d in along(ties, progress) if d.node in self._captures]
 
     def _here(self, message: Message) -> None:
         """To the other nodes here that hear the captures."""
         source = self._sources[type(message)]
-        ties = (e for e in self._graph.edges if (e.source_node, e.source_port) == source)
+        ties = self._graph.edges_from(*source)
         self._router.send(d for d in along(ties, message) if d.node in self._container.hosted)
 
     # -- what is done here -------------------------------------------------------------------------------------

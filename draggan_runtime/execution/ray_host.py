@@ -158,7 +158,7 @@ class ContainerActor:
     def drag(self, session: str) -> Iterator[Feedback]:
         """The drag's stream."""
         assert self.action is not None
-        told = [e for e in self.graph.edges if (e.source_node, e.source_port) == (self.action.node_id, "progress")]
+        told = self.graph.edges_from(self.action.node_id, "progress")
         for feedback in self.action.run(session):
             crossing = list(feedback.deliveries)
             if feedback.progress is not None:

@@ -109,7 +109,7 @@ class Router:
 
     def emit(self, node: str, port: str, *messages: Message) -> None:
         """Send ``messages`` as if from output ``port`` of ``node``, all at once."""
-        edges = [e for e in self.graph.edges if (e.source_node, e.source_port) == (node, port)]
+        edges = self.graph.edges_from(node, port)
         self.send(delivery for message in messages for delivery in along(edges, message))
 
     def send(self, deliveries: Iterable[Delivery]) -> None:

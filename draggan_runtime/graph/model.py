@@ -156,6 +156,10 @@ class ResolvedGraph:
         """Ids of the nodes that have parameters of all these names."""
         return [node.id for node in self.nodes.values() if set(params) <= set(node.impl.load().Params.model_fields)]
 
+    def edges_from(self, node_id: str, port: str) -> list[Edge]:
+        """The edges that start at an output."""
+        return [e for e in self.edges if (e.source_node, e.source_port) == (node_id, port)]
+
     def find(self, impl: str) -> str | None:
         """Id of the first node whose ``impl`` has this registered name."""
         return next((n.id for n in self.nodes.values() if n.impl.name == impl), None)

@@ -47,8 +47,7 @@ def told(session: str, x: float) -> list:
     found = []
     for message in messages:
         source = graph.source_of(type(message))
-        edges = (e for e in graph.edges if (e.source_node, e.source_port) == source)
-        found += [d for d in along(edges, message) if d.node in graph.containers["engine"].nodes]
+        found += [d for d in along(graph.edges_from(*source), message) if d.node in graph.containers["engine"].nodes]
     return found
 
 

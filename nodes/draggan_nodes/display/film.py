@@ -15,7 +15,7 @@ from draggan_nodes.display.draw import overlay
 from draggan_nodes.display.trail import Trail
 from draggan_nodes.display.video import VideoWriter
 from draggan_runtime.errors import UserError
-from draggan_runtime.files import writable_folder
+from draggan_runtime.files import unused, writable_folder
 from draggan_runtime.messages import Command, Frame, Goal, LatentRequest, Mask, Notice, Progress, Recording
 from draggan_runtime.node import Node, NodeParams, Turn, event, latched
 from draggan_runtime.pictures import Pixels, pixels, watermarked
@@ -146,7 +146,7 @@ class FilmRecorder(Node):
     def _toggle(self, turn: Turn, argument: str) -> None:
         state: FilmState = turn.state
         if state.film is None:
-            path = Path(argument) if argument else _fresh(Path(self.params.out), self.params.format)
+            path = Path(argument) if argument else unused(Path(self.params.out), "recording", self.params.format)
             writable_folder(path.parent)
             state.film = Film(path, self.params.fps, time.monotonic())
             self._films.append(state.film)
@@ -182,11 +182,3 @@ class FilmRecorder(Node):
     def _say(self, turn: Turn, text: str, path: str = "", problem: bool = False) -> None:
         turn.emit("recording", Recording(session=turn.session, path=path))
         turn.emit("notice", Notice(session=turn.session, text=text, problem=problem))
-
-
-def _fresh(folder: Path, suffix: str) -> Path:
-    """A name that no film has yet."""
-    number = 1
-    while (path := folder / f"recording-{number}.{suffix}").exists():
-        number += 1
-    return path
