@@ -21,10 +21,10 @@ from pathlib import Path
 from typing import Any
 
 from draggan_runtime.cluster.known import KnownCluster, known_cluster, known_token
-from draggan_runtime.cluster.protocol import MOST, ConnectionLostError, frame_bytes, heard, notice_death
+from draggan_runtime.cluster.protocol import MOST, ConnectionLostError, frame_bytes, heard, mark, notice_death
 from draggan_runtime.errors import UserError, WireError
 from draggan_runtime.files import write_atomically
-from draggan_runtime.messages import Message, Notice
+from draggan_runtime.messages import Message, Notice, Progress
 from draggan_runtime.pictures import save_png
 from draggan_runtime.session import SessionRecord, dump_session
 from draggan_runtime.wire import unpack
@@ -51,16 +51,26 @@ def ask(cluster: KnownCluster, do: str, *, data: Any = None, timeout: float = 60
         return _answer(_receive(sock, cluster))
 
 
-def attach(session: str, *, at: str = "", token: str = "", pen: bool = False, codec: str = "jpeg") -> Attached:
+def attach(
+    session: str, *, at: str = "", token: str = "", pen: bool = False, codec: str = "jpeg", last_step: str = ""
+) -> Attached:
     """Look at a session, and edit it if nobody else holds the pen, or ``pen``: take it.
 
-    ``token``: the session's; "" = the one known here. ``codec``: how pictures come, "jpeg" or "raw" (exact). Raises
-    UserError if there is no such session, or the token is not its.
+    ``token``: the session's; "" = the one known here. ``codec``: how pictures come, "jpeg" or "raw" (exact).
+    ``last_step``: of an earlier connection, whose last step is then not told again. Raises UserError if there is no
+    such session, or the token is not its.
     """
     if codec not in ("jpeg", "raw"):
         raise UserError(f"pictures come as jpeg or raw, not as '{codec}'")
     holder = token_holder(session, at, token)
-    request = {"do": "attach", "token": holder.token, "session": session, "pen": pen, "codec": codec}
+    request = {
+        "do": "attach",
+        "token": holder.token,
+        "session": session,
+        "pen": pen,
+        "codec": codec,
+        "last_step": last_step,
+    }
     return Attached(holder, request, *_attach(holder, request))
 
 
@@ -76,7 +86,8 @@ def token_holder(session: str, at: str = "", token: str = "") -> KnownCluster:
 class Attached:
     """A connection to a session; when it is lost, it is tried again for :data:`PATIENCE` s, and that is said.
 
-    ``pen``: whether the session is one's to edit now; ``graph``: the launch it runs; ``ended``: why it is over.
+    ``pen``: whether the session is one's to edit now; ``graph``: the launch it runs; ``ended``: why it is over;
+    ``last_step``: the mark of the last step told.
     """
 
     def __init__(
@@ -86,6 +97,7 @@ class Attached:
         self.pen = bool(about["pen"])
         self.graph = str(about["graph"])
         self.ended = ""
+        self.last_step = str(request["last_step"])
         self._cluster = cluster
         self._request = request
         self._sock = sock
@@ -187,7 +199,10 @@ class Attached:
             problem = "problem" in entry
             self._say(str(entry["problem" if problem else "say"]), problem)
         else:
-            self._came.put(heard(entry))
+            message, ports = heard(entry)
+            if isinstance(message, Progress):
+                self.last_step = mark(message)
+            self._came.put((message, ports))
 
     def _take_pen(self, pen: bool) -> None:
         if pen != self.pen:
@@ -207,7 +222,7 @@ class Attached:
         until, pause = time.monotonic() + PATIENCE, _FIRST_PAUSE
         while not self._closing.wait(pause):
             try:
-                sock, about = _attach(self._cluster, {**self._request, "pen": self.pen})
+                sock, about = _attach(self._cluster, {**self._request, "pen": self.pen, "last_step": self.last_step})
             except ConnectionLostError as error:
                 if time.monotonic() > until:
                     raise UserError(f"the connection was lost: {error}") from None

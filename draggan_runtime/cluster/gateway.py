@@ -136,11 +136,12 @@ class Gateway:
         self._check(request, manage=False, own=True)
         id, watcher = str(request["session"]), secrets.token_hex(8)
         codec = "raw" if request.get("codec") == "raw" else "jpeg"
-        pen = await self._attach_to(id, watcher, codec, bool(request.get("pen")))
+        last_step = str(request.get("last_step", ""))
+        pen = await self._attach_to(id, watcher, codec, bool(request.get("pen")), last_step)
         await _send(writer, {"ok": {"pen": pen, "graph": self._manager.graph.name, "session": id}})
         log("attached", session=id, watcher=watcher)
         notice_death(writer.get_extra_info("socket"))
-        showing = asyncio.get_running_loop().create_task(self._show(id, watcher, codec, pen, writer))
+        showing = asyncio.get_running_loop().create_task(self._show(id, watcher, codec, pen, last_step, writer))
         try:
             while True:
                 message = await receive(reader, MOST)
@@ -153,12 +154,12 @@ class Gateway:
             with contextlib.suppress(UserError, RayActorError):
                 await self._manager.actor(id).detach.remote(watcher)
 
-    async def _attach_to(self, id: str, watcher: str, codec: str, pen: bool) -> bool:
+    async def _attach_to(self, id: str, watcher: str, codec: str, pen: bool, last_step: str) -> bool:
         """True if the pen is theirs. Waits while the session's process is being restored."""
         until = time.monotonic() + _RESTORE
         while True:
             try:
-                return bool(await self._manager.actor(id).attach.remote(watcher, codec, pen))
+                return bool(await self._manager.actor(id).attach.remote(watcher, codec, pen, last_step))
             except RayActorError:
                 if time.monotonic() > until:
                     raise UserError(f"session '{id}' is being restored; attach again later") from None
@@ -174,21 +175,27 @@ class Gateway:
         except UserError as error:
             return str(error)
 
-    async def _show(self, id: str, watcher: str, codec: str, pen: bool, writer: asyncio.StreamWriter) -> None:
-        """Send what is new. If the session's process dies, attach again once it is back, with the ``pen`` as before."""
+    async def _show(
+        self, id: str, watcher: str, codec: str, pen: bool, last_step: str, writer: asyncio.StreamWriter
+    ) -> None:
+        """Send what is new. If the session's process dies, attach again once it is back, with the ``pen`` as before.
+
+        ``last_step``: the mark of the newest step sent, which is not sent again.
+        """
         restored = True
         while True:
             try:
                 actor = self._manager.actor(id)
                 if not restored:
-                    await actor.attach.remote(watcher, codec, pen)
+                    await actor.attach.remote(watcher, codec, pen, last_step)
                     await _send(writer, {"say": "the session is back"})
                     restored = True
                 seen = await actor.look.remote(watcher)
                 if seen is None:
                     restored = False
                     continue
-                data, has_pen = seen
+                data, has_pen, newest = seen
+                last_step = newest or last_step
                 if has_pen != pen:
                     pen = has_pen
                     writer.write(frame_bytes({"pen": pen}))

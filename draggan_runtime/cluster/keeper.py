@@ -13,6 +13,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from draggan_runtime.cluster.blueprint import Blueprint, Tuning
+from draggan_runtime.cluster.protocol import mark
 from draggan_runtime.cluster.seats import ENTRY, Entry, Item
 from draggan_runtime.cluster.store import Kept, SessionStore
 from draggan_runtime.errors import UserError
@@ -366,14 +367,14 @@ class Keeper:
         if self.kept.dragging:
             self._end_here("failed")
 
-    def picture_of_now(self) -> list[Delivery]:
-        """What somebody who comes to look must be told."""
+    def picture_of_now(self, last_step: str = "") -> list[Delivery]:
+        """What somebody who comes to look must be told; ``last_step``: the mark of a step that they know."""
         deliveries: list[Delivery] = []
         for port, message in self._goal_and_mask():
             deliveries += self._edges_of(self._session, port, message)
             if source := self.blueprint.sources.get(type(message).__name__):
                 deliveries += self._edges_of(*source, message)
-        if self.progress is not None:
+        if self.progress is not None and mark(self.progress) != last_step:
             deliveries += self._edges_of(self._drag, "progress", self.progress)
         if self.frame is not None:
             for source in self.blueprint.pictures:

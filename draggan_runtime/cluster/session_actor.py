@@ -19,7 +19,7 @@ from draggan_runtime.cluster.log import log, log_to
 from draggan_runtime.cluster.memory import give_back, used_bytes
 from draggan_runtime.cluster.metrics import SessionMetrics
 from draggan_runtime.cluster.places import Place
-from draggan_runtime.cluster.protocol import frame_bytes, told
+from draggan_runtime.cluster.protocol import frame_bytes, mark, told
 from draggan_runtime.cluster.seats import Entry, GoneError, Taken
 from draggan_runtime.cluster.store import Store
 from draggan_runtime.cluster.watchers import Watchers
@@ -28,7 +28,7 @@ from draggan_runtime.execution.container import one_line
 from draggan_runtime.execution.delivery import Delivery
 from draggan_runtime.graph.layers import split_override
 from draggan_runtime.graph.source import scalar
-from draggan_runtime.messages import Command, Frame
+from draggan_runtime.messages import Command, Frame, Progress
 from draggan_runtime.session import dump_session, parse_session
 from draggan_runtime.wire import decode, to_host
 
@@ -261,9 +261,9 @@ class SessionActor:
         told, self.keeper.told = self.keeper.told, []
         self.watchers.tell(told)
 
-    async def attach(self, watcher: str, codec: str, pen: bool) -> bool:
-        """Somebody comes to look; True if the pen is theirs."""
-        self.watchers.add(watcher, codec, pen).add(self.keeper.picture_of_now())
+    async def attach(self, watcher: str, codec: str, pen: bool, last_step: str = "") -> bool:
+        """Somebody comes to look, who knows the step marked ``last_step``; True if the pen is theirs."""
+        self.watchers.add(watcher, codec, pen).add(self.keeper.picture_of_now(last_step))
         self.keeper.draw_if_missing()
         self._wake.set()
         if self.queued:
@@ -280,13 +280,18 @@ class SessionActor:
         self.watchers.clear()
         self._wake.set()
 
-    async def look(self, watcher: str) -> tuple[bytes, bool] | None:
-        """What is new for them, ready to be sent, and whether the pen is theirs; None if they are not attached."""
+    async def look(self, watcher: str) -> tuple[bytes, bool, str] | None:
+        """What is new for them, ready to be sent, whether the pen is theirs, and the mark of the newest step in it.
+
+        None if they are not attached.
+        """
         known = self.watchers.get(watcher)
         if known is None:
             return None
-        data = b"".join(frame_bytes(entry) for entry in told(await known.take(_LOOK), known.codec))
-        return data, self.watchers.pen == watcher
+        new = await known.take(_LOOK)
+        data = b"".join(frame_bytes(entry) for entry in told(new, known.codec))
+        steps = [d.message for d in new if isinstance(d.message, Progress)]
+        return data, self.watchers.pen == watcher, mark(steps[-1]) if steps else ""
 
     async def post(self, watcher: str, message: bytes) -> str:
         """A message from somebody; what is wrong with it, or an empty line."""

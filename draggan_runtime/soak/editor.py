@@ -16,6 +16,9 @@ from draggan_runtime.messages import Message, Notice, Progress
 from draggan_runtime.session import SessionRecord, parse_session
 from draggan_runtime.soak.private import PrivateCluster
 
+#: In notices: until steps are told again, some may be made that are not.
+_BREAKS = ("process died", "connection was lost")
+
 
 @dataclass(frozen=True)
 class Step:
@@ -103,7 +106,8 @@ class Editor:
     def _come_back(self) -> None:
         while not self._closing:
             try:
-                self._attached = attach(self.id, at=self._cluster.at, token=self.token, pen=True)
+                at, last_step = self._cluster.at, self._attached.last_step
+                self._attached = attach(self.id, at=at, token=self.token, pen=True, last_step=last_step)
                 return
             except UserError:
                 time.sleep(0.1)
@@ -111,7 +115,7 @@ class Editor:
     def _hear(self, message: Message) -> None:
         if isinstance(message, Notice):
             self.notices.append(message.text)
-            self._break |= "process died" in message.text
+            self._break |= any(text in message.text for text in _BREAKS)
         elif isinstance(message, Progress) and self.drags and not self.drags[-1].stopped:
             drag = self.drags[-1]
             values = np.ascontiguousarray(message.w_plus).tobytes()

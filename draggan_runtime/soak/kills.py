@@ -76,8 +76,7 @@ class Tally:
         for step in told.steps:
             missing = step.number - before - 1
             if step.number <= before:
-                # Who comes back is told the newest step again.
-                self.repeated += not (step.after_break and step.number == before)
+                self.repeated += 1
             elif step.after_break:
                 self.unseen += missing
             else:

@@ -9,11 +9,13 @@ import threading
 import time
 from typing import Any
 
+import numpy as np
 import pytest
 from fake_gateway import ATTACHED, fake_gateway
 
 from draggan_runtime.cluster import client
 from draggan_runtime.cluster.client import Attached, attach
+from draggan_runtime.cluster.protocol import mark
 from draggan_runtime.errors import UserError
 from draggan_runtime.messages import Command, Frame, Goal, LatentRequest, Message, Notice, PointPair, Progress
 
@@ -48,6 +50,7 @@ def test_a_lost_connection_is_made_again_and_that_is_said(gateway):
         assert words(attached, "connected again") == ["the connection was lost; trying again", "connected again"]
         again = gateway.requests.get(timeout=5)
         assert (again["session"], again["token"], again["pen"], again["codec"]) == ("s", "t", True, "jpeg")
+        assert again["last_step"] == ""
         gateway.say({"to": [["display", "goal"]], "message": GOAL})
         ((message, ports),) = attached.take(5)
         assert (message, ports) == (GOAL, [("display", "goal")])
@@ -118,6 +121,18 @@ def test_a_session_that_ends_is_not_tried_again(gateway):
             words(attached, "never said")
         time.sleep(0.3)
         assert gateway.requests.empty()
+
+
+def test_the_last_step_heard_is_said_when_a_connection_is_made_again(gateway):
+    step = Progress(
+        session="s", step=7, drag_steps=3, handles={}, distances={}, confidence={}, loss=0.0,
+        w_plus=np.ones((2, 3), np.float32), seconds=1.0,
+    )  # fmt: skip
+    with come(gateway) as attached:
+        gateway.say({"to": [["display", "progress"]], "message": step})
+        assert [message.step for message, _ in attached.take(5)] == [7]
+        gateway.drop()
+        assert gateway.requests.get(timeout=5)["last_step"] == mark(step)
 
 
 def test_closing_tells_the_other_side_at_once(gateway):
@@ -191,6 +206,25 @@ def test_a_client_outlives_the_manager(small_cluster):
         assert progress.stopped == "cancelled"
         assert small_cluster.info("manager")["watchers"] == 2
     small_cluster.stop("manager")
+
+
+def test_a_connection_made_again_is_not_told_the_last_step_twice(small_cluster):
+    small_cluster.start("twice", LatentRequest(session="", seed=3))
+    with small_cluster.attach("twice") as attached:
+        for message in (GOAL, Command(session="", verb="start")):
+            attached.post(message)
+        the_next(Progress, attached)
+        attached.post(Command(session="", verb="stop"))
+        while not (last := the_next(Progress, attached)).stopped:
+            pass
+        known = attached.last_step
+    with small_cluster.attach("twice") as stranger, small_cluster.attach("twice", last_step=known) as known_to:
+        again = the_next(Progress, stranger)
+        assert (again.step, again.stopped) == (last.step, last.stopped)
+        heard = [message for _ in range(20) for message, _ in known_to.take(0.05)]
+        assert any(isinstance(message, Frame) for message in heard)
+        assert not any(isinstance(message, Progress) for message in heard)
+    small_cluster.stop("twice")
 
 
 def test_a_session_that_was_stopped_shows_its_picture_when_it_goes_on(small_cluster):

@@ -16,6 +16,7 @@ from toy import toy_graph
 from draggan_runtime.cluster.blueprint import Blueprint, tuned
 from draggan_runtime.cluster.engine import Engine
 from draggan_runtime.cluster.keeper import Keeper
+from draggan_runtime.cluster.protocol import mark
 from draggan_runtime.cluster.store import SessionStore
 from draggan_runtime.errors import UserError
 from draggan_runtime.messages import Command, Goal, LatentRequest, Message, Notice, Progress
@@ -174,6 +175,19 @@ def test_a_drag_without_an_engine_is_stopped_where_it_is(tmp_path):
     assert kept.record.history[-1].stopped == "cancelled"
     assert kept.record.w_plus.tobytes() == steps[-1].w_plus.tobytes()
     assert not kept.orders
+
+
+def test_who_comes_is_told_the_newest_step_unless_they_know_it(tmp_path):
+    kept, steps = left_after(5, tmp_path / "s")
+
+    def told(last_step: str) -> list[Progress]:
+        return [d.message for d in kept.picture_of_now(last_step) if isinstance(d.message, Progress)]
+
+    assert told("") == told(mark(steps[-2])) != []
+    assert told("")[0].drag_steps == steps[-1].drag_steps
+    assert told(mark(steps[-1])) == []
+    kept.post(Command(session="", verb="stop"))
+    assert [p.stopped for p in told(mark(steps[-1]))] == ["cancelled"]
 
 
 def test_a_moved_target_while_dragging_is_where_the_drag_arrives(tmp_path):
