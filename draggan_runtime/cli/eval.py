@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
+from rich import box
 from rich.console import Console
 from rich.table import Table
 
@@ -146,7 +147,7 @@ def _show(out: Path, format_: Format) -> None:
     console = Console()
     for table in made:
         titles, lines = cells(table)
-        view = Table(*titles)
+        view = Table(*titles, box=box.SIMPLE_HEAD, pad_edge=False, padding=(0, 1, 0, 0))
         for line in lines:
             view.add_row(*line)
         console.print(table.group)

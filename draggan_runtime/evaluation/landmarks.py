@@ -43,9 +43,9 @@ class Landmarks(Evaluated):
     name = "landmarks"
     shared = ("before", "target")
     columns = (
-        Column("distance", "px from target"),
-        Column("reported", "px as the tracker says"),
-        Column("steps", "steps", 1),
+        Column("distance", "px from target", 2, interval=True),
+        Column("reported", "px the tracker says", 2),
+        Column("steps", "steps", 0),
         Column("seconds", "s per edit"),
     )
 
@@ -97,7 +97,7 @@ class Landmarks(Evaluated):
         if len(arrays) < 2:
             return {}
         before, after = (np.stack([each[key] for each in arrays]) for key in ("before", "after"))
-        return {f"Frechet ({vgg.VGG.name})": frechet_distance(before, after)}
+        return {f"{vgg.VGG.name} Frechet": frechet_distance(before, after)}
 
     def _face(self, session: Session, seed: int) -> Face:
         key = session.record.model, seed

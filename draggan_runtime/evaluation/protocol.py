@@ -20,11 +20,12 @@ Arrays = dict[str, np.ndarray[Any, Any]]
 
 @dataclass(frozen=True)
 class Column:
-    """A figure that the tables show as a mean with its interval: its ``key``, and its ``title`` with the unit."""
+    """A figure that tables show as a mean: its ``key``, its ``title`` with the unit; ``interval``: with that too."""
 
     key: str
     title: str
-    digits: int = 2
+    digits: int = 1
+    interval: bool = False
 
 
 @dataclass(frozen=True)

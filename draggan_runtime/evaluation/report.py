@@ -16,7 +16,8 @@ REPORT = "report.html"
 _STYLE = """
 body { font: 15px/1.4 system-ui, sans-serif; margin: 2em auto; max-width: 80em; padding: 0 1em; color: #222 }
 table { border-collapse: collapse; margin: 1em 0 }
-th, td { text-align: left; padding: .3em .8em; border-bottom: 1px solid #ccc; font-variant-numeric: tabular-nums }
+th, td { text-align: left; padding: .3em .8em; border-bottom: 1px solid #ccc }
+td { font-variant-numeric: tabular-nums; white-space: pre-line; vertical-align: top }
 figure { margin: 1em 0 2em } figure img { width: 32%; max-width: 512px } figcaption { margin: .3em 0; color: #555 }
 code { background: #f2f2f2; padding: 0 .3em }
 """

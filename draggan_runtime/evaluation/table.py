@@ -10,10 +10,13 @@ from typing import Any
 
 import numpy as np
 
-from draggan_runtime.evaluation.protocol import Arrays, Evaluated
+from draggan_runtime.evaluation.protocol import Arrays, Column, Evaluated
 from draggan_runtime.evaluation.protocols import protocol_of
 from draggan_runtime.evaluation.rows import Row, by_group
 from draggan_runtime.evaluation.statistics import Estimate, estimate
+
+#: Words that say how cases ended; those of the last two gave no figure.
+ENDED = ("stopped", "failed", "error")
 
 
 @dataclass(frozen=True)
@@ -29,11 +32,6 @@ class Line:
     figures: dict[str, Estimate]
     counts: dict[str, dict[str, int]]
     of_set: dict[str, float]
-
-    @property
-    def failed(self) -> int:
-        """How many cases gave no result."""
-        return sum(sum(self.counts.get(key, {}).values()) for key in ("failed", "error"))
 
 
 @dataclass(frozen=True)
@@ -73,20 +71,21 @@ def cells(table: Table) -> tuple[list[str], list[list[str]]]:
     """Titles and, a method a line, cells, to be read by people."""
     columns = table.protocol.columns
     sets = list(dict.fromkeys(title for line in table.lines for title in line.of_set))
-    titles = ["method", "cases", *(column.title for column in columns), *sets, "failed", "ended"]
+    titles = ["method", "cases", *(column.title for column in columns), *sets, "ended"]
     lines = []
     for line in table.lines:
-        figures = [_cell(line.figures.get(column.key), column.digits) for column in columns]
+        figures = [_cell(line.figures.get(column.key), column) for column in columns]
         whole = [f"{line.of_set[title]:.3g}" if title in line.of_set else "" for title in sets]
-        ended = ", ".join(f"{word} {n}" for word, n in line.counts.get("stopped", {}).items())
-        lines.append([line.method, str(line.cases), *figures, *whole, str(line.failed or ""), ended])
+        ended = [f"{word} {n}" for key in ENDED for word, n in line.counts.get(key, {}).items()]
+        lines.append([line.method, str(line.cases), *figures, *whole, "\n".join(ended)])
     return titles, lines
 
 
-def _cell(figure: Estimate | None, digits: int) -> str:
+def _cell(figure: Estimate | None, column: Column) -> str:
     if figure is None:
         return ""
-    return f"{figure.mean:.{digits}f} [{figure.low:.{digits}f}, {figure.high:.{digits}f}]"
+    mean, low, high = (f"{value:.{column.digits}f}" for value in (figure.mean, figure.low, figure.high))
+    return f"{mean}\n[{low}, {high}]" if column.interval else mean
 
 
 def _line(protocol: Evaluated, method: str, rows: list[Row], out: Path) -> Line:

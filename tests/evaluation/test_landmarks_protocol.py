@@ -67,7 +67,7 @@ def test_handles_are_put_on_the_full_picture_by_pixel_centres():
 
 def test_the_frechet_distance_is_named_after_its_network_and_needs_a_set():
     arrays = [{"before": np.ones(4) * i, "after": np.ones(4) * i + 1} for i in range(3)]
-    assert Landmarks().of_set(arrays) == {f"Frechet ({vgg.VGG.name})": pytest.approx(4)}
+    assert Landmarks().of_set(arrays) == {f"{vgg.VGG.name} Frechet": pytest.approx(4)}
     assert Landmarks().of_set(arrays[:1]) == {}
 
 
