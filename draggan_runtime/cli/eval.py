@@ -147,7 +147,10 @@ def _show(out: Path, format_: Format) -> None:
     console = Console()
     for table in made:
         titles, lines = cells(table)
-        view = Table(*titles, box=box.SIMPLE_HEAD, pad_edge=False, padding=(0, 1, 0, 0))
+        view = Table(box=box.SIMPLE_HEAD, pad_edge=False, padding=(0, 1, 0, 0))
+        view.add_column(titles[0], min_width=max(len(line[0]) for line in lines))
+        for title in titles[1:]:
+            view.add_column(title)
         for line in lines:
             view.add_row(*line)
         console.print(table.group)

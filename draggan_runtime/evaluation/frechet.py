@@ -24,4 +24,6 @@ def frechet_distance(first: Array, second: Array) -> float:
     x = (x - x.mean(axis=0)) / np.sqrt(len(x) - 1)
     y = (y - y.mean(axis=0)) / np.sqrt(len(y) - 1)
     common = np.linalg.svd(x @ y.T, compute_uv=False).sum()
-    return max(0.0, float(gap @ gap + (x**2).sum() + (y**2).sum() - 2 * common))
+    spread = (x**2).sum() + (y**2).sum()
+    distance = float(gap @ gap + spread - 2 * common)
+    return distance if distance > 1e-9 * spread else 0.0  # of equal sets only rounding is left

@@ -85,7 +85,7 @@ def _cell(figure: Estimate | None, column: Column) -> str:
     if figure is None:
         return ""
     mean, low, high = (f"{value:.{column.digits}f}" for value in (figure.mean, figure.low, figure.high))
-    return f"{mean}\n[{low}, {high}]" if column.interval else mean
+    return f"{mean}\n{low}–{high}" if column.interval else mean
 
 
 def _line(protocol: Evaluated, method: str, rows: list[Row], out: Path) -> Line:
