@@ -148,9 +148,10 @@ def _show(out: Path, format_: Format) -> None:
     for table in made:
         titles, lines = cells(table)
         view = Table(box=box.SIMPLE_HEAD, pad_edge=False, padding=(0, 1, 0, 0))
-        view.add_column(titles[0], min_width=max(len(line[0]) for line in lines))
-        for title in titles[1:]:
-            view.add_column(title)
+        for title, column in zip(titles, zip(*lines, strict=True), strict=True):
+            # The last column, words, is what gives way on a narrow terminal.
+            widest = max(len(part) for cell in column for part in cell.split("\n")) if title != titles[-1] else 0
+            view.add_column(title, min_width=widest)
         for line in lines:
             view.add_row(*line)
         console.print(table.group)
