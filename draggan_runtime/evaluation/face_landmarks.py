@@ -1,0 +1,72 @@
+"""The judge of faces: 68 landmarks by dlib, which has never seen the generator or its features.
+
+Its model: Kazemi and Sullivan, "One Millisecond Face Alignment with an Ensemble of Regression Trees" (2014), trained on
+iBUG 300-W.
+"""
+
+from __future__ import annotations
+
+from functools import cache
+from typing import Any
+
+import numpy as np
+from PIL import Image
+
+from draggan_runtime.errors import UserError
+from draggan_runtime.evaluation.judge_files import JudgeFile
+from draggan_runtime.pictures import Pixels
+
+Array = np.ndarray[Any, np.dtype[np.float64]]
+
+#: Height, px, at which faces are judged, as in the paper.
+AT = 512
+
+LANDMARKS = JudgeFile(
+    name="landmarks",
+    requirement="face-recognition-models==0.3.0",
+    sha256="b79bd200a88c87c9a9d446c990ae71c5a626d1f3730174e6d570157ff1d896cf",
+    megabytes=100,
+    member="face_recognition_models-0.3.0/face_recognition_models/models/shape_predictor_68_face_landmarks.dat",
+    licence="CC0, but trained on iBUG 300-W, whose licence excludes commercial use: for research",
+    source=True,
+)
+
+
+def prepare() -> None:
+    """Fetch and load what :func:`landmarks` needs. Raises UserError if dlib or the model cannot be had."""
+    _judge()
+
+
+@cache
+def _judge() -> tuple[Any, Any]:
+    try:
+        import dlib
+    except ImportError as error:
+        raise UserError(
+            "dlib, which finds faces' landmarks, is missing: pip install 'draggan-runtime[eval]'"
+        ) from error
+    path = LANDMARKS.fetch()
+    try:
+        return dlib.get_frontal_face_detector(), dlib.shape_predictor(str(path))
+    except RuntimeError as error:
+        raise UserError(f"{path} is damaged ({error}); delete it and run again") from error
+
+
+def at_512(image: Pixels) -> Pixels:
+    """A picture, uint8 ``[H, W, 3]``, at a height of 512 px, by area."""
+    height, width = image.shape[:2]
+    return np.asarray(Image.fromarray(image).resize((round(width * AT / height), AT), Image.Resampling.BOX))
+
+
+def landmarks(image: Pixels) -> Array | None:
+    """Where a face's 68 landmarks are, ``[68, 2]`` px at 512, whole; None if no face is found. The largest face counts.
+
+    ``image``: uint8 RGB ``[512, W, 3]``, see :func:`at_512`. Some may lie outside the picture. Raises UserError as
+    :func:`prepare`.
+    """
+    find, predict = _judge()
+    faces = find(np.ascontiguousarray(image), 0)
+    if not len(faces):
+        return None
+    face = max(faces, key=lambda rectangle: rectangle.area())
+    return np.array([(p.x, p.y) for p in predict(image, face).parts()], dtype=np.float64)

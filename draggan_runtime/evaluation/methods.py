@@ -1,0 +1,65 @@
+"""What is compared: a row of a table is a named set of overrides, laid over the preset."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from draggan_runtime.errors import UserError
+from draggan_runtime.registry import close_matches
+
+_NAME = re.compile(r"[\w.-]+")
+
+
+@dataclass(frozen=True)
+class Method:
+    """A row: ``overrides`` as ``--set`` takes them. ``edits`` False: the picture is left as it is."""
+
+    name: str
+    overrides: tuple[str, ...] = ()
+    edits: bool = True
+
+
+@cache
+def known() -> dict[str, Method]:
+    """The methods that come with the program, by name."""
+    rows: dict[str, Any] = yaml.safe_load((Path(__file__).parent / "methods.yaml").read_text())
+    return {name: Method(name, tuple(set_ or ()), edits=set_ is not None) for name, set_ in rows.items()}
+
+
+def parse(texts: Sequence[str]) -> list[Method]:
+    """Methods as the command line names them: a known name, or ``name:node.param=value,node.param=value``.
+
+    Raises UserError for a name that is not known, not a name, or given twice.
+    """
+    methods = [_method(text) for text in texts]
+    names = [method.name for method in methods]
+    if twice := next((name for name in names if names.count(name) > 1), None):
+        raise UserError(f"--method {twice} is given twice; give each row a name of its own")
+    return methods
+
+
+def _method(text: str) -> Method:
+    name, colon, rest = text.partition(":")
+    if not colon:
+        if name not in known():
+            raise UserError(
+                f"--method {text}: no method of this name{close_matches(name, known())}; "
+                f"or write name:node.param=value,node.param=value"
+            )
+        return known()[name]
+    if not _NAME.fullmatch(name):
+        raise UserError(f"--method {text}: '{name}' is no name; use letters, digits, '.', '-' and '_'")
+    if name in known():
+        raise UserError(f"--method {text}: '{name}' is a method already; choose another name")
+    # A comma ends an override only where the next one begins.
+    overrides = re.split(r",(?=[\w-]+\.[\w.-]+=)", rest)
+    if not all("=" in override for override in overrides):
+        raise UserError(f"--method {text}: write name:node.param=value,node.param=value")
+    return Method(name, tuple(override.strip() for override in overrides))

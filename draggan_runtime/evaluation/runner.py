@@ -1,0 +1,192 @@
+"""Runs a protocol: each case under each method, what is not yet measured."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import subprocess
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, replace
+from functools import cache
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+import draggan_runtime
+from draggan_runtime.errors import StartError
+from draggan_runtime.evaluation.cases import Case
+from draggan_runtime.evaluation.methods import Method
+from draggan_runtime.evaluation.protocol import Evaluated
+from draggan_runtime.evaluation.rows import Row, add_row, read_rows
+from draggan_runtime.evaluation.sessions import Interrupted, Sessions
+from draggan_runtime.execution.container import one_line
+from draggan_runtime.files import replacing, writable_folder
+from draggan_runtime.graph import load_launch
+from draggan_runtime.graph.lasting import lasting_params
+from draggan_runtime.messages import Progress
+from draggan_runtime.pictures import save_png
+
+_PACKAGES = ("draggan-runtime", "torch", "numpy", "opencv-python", "dlib-bin")
+
+
+@dataclass(frozen=True)
+class Unit:
+    """One row to be made, independent of all others. ``settings``: digest of all it depends on besides the case."""
+
+    case: Case
+    method: Method
+    settings: str
+
+
+@dataclass(frozen=True)
+class EvalProgress:
+    """Where a run is: ``done`` of ``total`` rows, the unit under way, its newest step, and its row once it is made."""
+
+    unit: Unit
+    done: int
+    total: int
+    drag: Progress | None = None
+    row: Row | None = None
+
+
+EvalCallback = Callable[[EvalProgress], bool | None]
+
+
+class Evaluation:
+    """A protocol on ``count`` cases under ``methods``; :meth:`run` measures what ``out`` does not hold yet.
+
+    ``todo``: what that is. ``launch``, ``config``, ``set`` as :func:`draggan_runtime.open`, for all methods. Raises
+    UserError for overrides that do not fit.
+    """
+
+    def __init__(
+        self,
+        protocol: Evaluated,
+        methods: Sequence[Method],
+        count: int,
+        out: Path,
+        *,
+        launch: str = "local",
+        config: str | None = None,
+        set: Iterable[str] = (),
+    ) -> None:
+        self.protocol = protocol
+        self.out = writable_folder(out)
+        self._graph: dict[str, Any] = {"launch": launch, "config": config, "set": tuple(set)}
+        settings = {method.name: _settings(protocol, method, **self._graph) for method in methods}
+        units = [Unit(case, method, settings[method.name]) for case in protocol.cases(count) for method in methods]
+        made = {(row["group"], row["case"], row["method"], row["settings"]) for row in self.rows if "error" not in row}
+        group = group_of(protocol)
+        self.todo = [u for u in units if (group, u.case.id, u.method.name, u.settings) not in made]
+        self.total = len(units)
+
+    @property
+    def rows(self) -> list[Row]:
+        """What ``out`` holds now."""
+        return read_rows(self.out)
+
+    def run(self, progress: EvalCallback = lambda _: None) -> None:
+        """Measure what is to do, a row at a time; each is kept as soon as it is made.
+
+        ``progress`` is called before and after each row and at each step; if it returns False, the run ends and the row
+        under way is not kept. What fails is a row with an ``error``, and is tried again by the next run.
+        """
+        if not self.todo:
+            return
+        self.protocol.prepare()
+        now = EvalProgress(self.todo[0], self.total - len(self.todo), self.total)
+
+        def watch(drag: Progress) -> bool | None:
+            return progress(replace(now, drag=drag))
+
+        with Sessions(**self._graph, watch=watch) as sessions:
+            for unit in self.todo:
+                now = replace(now, unit=unit)
+                if progress(now) is False:
+                    return
+                try:
+                    row = measure(self.protocol, unit, sessions, self.out)
+                except Interrupted:
+                    return
+                add_row(self.out, row)
+                now = replace(now, done=now.done + 1)
+                if progress(replace(now, row=row)) is False:
+                    return
+
+
+def measure(protocol: Evaluated, unit: Unit, sessions: Sessions, out: Path) -> Row:
+    """Make one row and what belongs to it in ``out``: pictures and arrays. Raises Interrupted, StartError."""
+    row: Row = {
+        "group": group_of(protocol),
+        "protocol": protocol.name,
+        "options": dict(protocol.options),
+        "case": unit.case.id,
+        "seeds": list(unit.case.seeds),
+        "method": unit.method.name,
+        "edits": unit.method.edits,
+        "overrides": list(unit.method.overrides),
+        "settings": unit.settings,
+        "commit": _commit(),
+        "versions": _versions(),
+    }
+    try:
+        outcome = protocol.run(unit.case, unit.method, sessions)
+    except (Interrupted, StartError):
+        raise
+    except Exception as error:
+        return {**row, "error": one_line(error)}
+    folder = writable_folder(out / row["group"] / unit.case.id)
+    pictures = {}
+    for name, picture in outcome.pictures.items():
+        path = folder / (f"{name}.png" if name in protocol.shared else f"{unit.method.name}-{name}.png")
+        save_png(path, picture)
+        pictures[name] = path.relative_to(out).as_posix()
+    arrays = None
+    if outcome.arrays:
+        path = folder / f"{unit.method.name}.npz"
+        named: dict[str, Any] = outcome.arrays
+        with replacing(path) as part, part.open("wb") as file:
+            np.savez(file, **named)
+        arrays = path.relative_to(out).as_posix()
+    return {**row, "figures": outcome.figures, "pictures": pictures, "arrays": arrays}
+
+
+def group_of(protocol: Evaluated) -> str:
+    """What a protocol with its options is called, in tables and as a folder: ``landmarks-points1-max_steps300``."""
+    return "-".join([protocol.name, *(f"{key}{value}" for key, value in protocol.options.items())])
+
+
+def _settings(protocol: Evaluated, method: Method, launch: str, config: str | None, set: tuple[str, ...]) -> str:
+    graph = load_launch(launch, [*set, *method.overrides], config=config)
+    basis = [protocol.name, dict(protocol.options), method.edits, lasting_params(graph)]
+    return hashlib.sha256(json.dumps(basis, sort_keys=True, default=str).encode()).hexdigest()[:16]
+
+
+@cache
+def _commit() -> str | None:
+    """The checkout's commit, with a ``+`` if files differ from it; None for an installed package."""
+    checkout = Path(draggan_runtime.__file__).resolve().parent.parent
+    if not (checkout / "pyproject.toml").is_file():
+        return None
+
+    def git(*words: str) -> str:
+        done = subprocess.run(["git", "-C", str(checkout), *words], capture_output=True, text=True, check=True)
+        return done.stdout.strip()
+
+    try:
+        return git("rev-parse", "HEAD") + ("+" if git("status", "--porcelain", "--untracked-files=no") else "")
+    except (OSError, subprocess.CalledProcessError):
+        return None
+
+
+@cache
+def _versions() -> dict[str, str]:
+    found = {}
+    for package in _PACKAGES:
+        try:
+            found[package] = version(package)
+        except PackageNotFoundError:
+            continue
+    return found
