@@ -18,7 +18,7 @@ STOP = (cv2.TERM_CRITERIA_EPS | cv2.TERM_CRITERIA_COUNT, 30, 0.003)
 
 
 class LucasKanadeParams(PictureParams):
-    blur: float = Field(1.0, gt=0, le=8, description="standard deviation of the blur, px at 512")
+    blur: float = Field(1.5, gt=0, le=8, description="standard deviation of the blur, px at 512")
 
 
 class LucasKanadeTracker(PictureTracker):

@@ -25,7 +25,7 @@ class PictureParams(NodeParams):
     """Parameters of these trackers. They have no ``level``, so that a preset's for other trackers is left out."""
 
     window: int = Field(24, ge=16, le=128, description="half the side of the crop around a point, px at 512")
-    blur: float = Field(2.0, gt=0, le=8, description="standard deviation of the blur, px at 512")
+    blur: float = Field(2.5, gt=0, le=8, description="standard deviation of the blur, px at 512")
 
     @property
     def level(self) -> str:

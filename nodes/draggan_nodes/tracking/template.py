@@ -11,6 +11,7 @@ import torch
 from draggan_nodes.tracking.base import Found, Points, Tracker
 from draggan_nodes.tracking.level import Array, Level
 from draggan_nodes.tracking.nearest import square
+from draggan_runtime.box_set import bounds
 from draggan_runtime.node import Need
 
 #: The places of the patch that is remembered, px at 512: the point, and to each side of it.
@@ -38,10 +39,14 @@ class TemplateTracker(Tracker):
     def find(self, level: Level, points: Points) -> Found:
         reach = self.params.radius * level.scale
         low, high = (level.inside(points.positions + way)[:, None] for way in (-reach, reach))
+        around = level.inside(points.positions[:, None] + PATCH * level.scale * (1 + self.params.radius / REACH))
+        level.covering(*((x0, y0, x1, y1) for x0, y0, x1, y1 in bounds(around).tolist()))  # all that is read, at once
         centre, row = points.positions, np.arange(len(points.positions))
         for half_width, spacing in (self.params.radius, 2.0), (2.0, 1 / 2), (1 / 2, 1 / 8):
             window = (centre[:, None] + square(half_width, spacing) * level.scale).clip(low, high)
-            best = self._distances(level, window, points.templates).argmin(dim=1)
+            places = level.inside(window[:, None] + PATCH[:, None] * level.scale)  # [P, 5, K, 2]
+            distances = level.distances(places.reshape(-1, *window.shape[1:]), points.templates.flatten(0, 1))
+            best = distances.view(len(window), len(PATCH), -1).sum(dim=1).argmin(dim=1)
             centre = window[row, best.cpu().numpy()]
         found, old = self.remember(level, centre), points.templates
         old = old.to(found)
@@ -51,12 +56,3 @@ class TemplateTracker(Tracker):
         confidence = likeness.cpu().double().numpy()
         positions = np.where(confidence[:, None] >= LOST, centre, points.positions)
         return Found(positions, confidence, templates)
-
-    @staticmethod
-    def _distances(level: Level, window: Array, templates: torch.Tensor) -> torch.Tensor:
-        """``[P, K]``: L1 distances of the patches around ``window`` ``[P, K, 2]`` px."""
-        parts = (
-            level.distances(level.inside(window + offset * level.scale), templates[:, i])
-            for i, offset in enumerate(PATCH)
-        )
-        return torch.stack(list(parts)).sum(dim=0)
