@@ -219,7 +219,10 @@ def test_a_preset_s_level_is_for_other_trackers(cls: type[PictureTracker]) -> No
 
 
 def test_a_template_follows_features_that_change_into_their_opposite() -> None:
-    """120 steps, in each of which they turn by 1.5 degrees: the first step's template is worth nothing at the end."""
+    """120 steps, in each of which they turn by 1.5 degrees: the first step's template is worth nothing at the end.
+
+    A template that adapts drifts, but by less than a cell.
+    """
     moving = texture(TemplateTracker)
     adapting, fixed = Session(TemplateTracker), Session(NearestTracker)
     for step in range(121):
@@ -229,8 +232,8 @@ def test_a_template_follows_features_that_change_into_their_opposite() -> None:
         box = Box(values, box.origin, box.stride, box.map_size)
         handles, lost = adapting.track(step, box), fixed.track(step, box)
     assert handles.confidence[1] > 0.8
-    assert miss(handles, 20 * STEP) < 2
-    assert miss(lost, 20 * STEP) > 10
+    assert miss(handles, 20 * STEP) < 8
+    assert miss(lost, 20 * STEP) > 16
 
 
 def test_a_template_takes_more_of_a_better_match() -> None:
