@@ -85,7 +85,7 @@ class TrackerParams(NodeParams):
 class Tracker(Node):
     """Base of all trackers (DragGAN, section 3.3)."""
 
-    Params: ClassVar[type[TrackerParams]] = TrackerParams
+    Params: ClassVar[type[NodeParams]] = TrackerParams
     State = Tracks
     inputs: ClassVar = {"features": sync(Features), "goal": latched(Goal)}
     outputs: ClassVar = {"handles": Handles, "boxes": NeedBoxes}
