@@ -10,16 +10,11 @@ from functools import cache
 from typing import Any
 
 import numpy as np
-from PIL import Image
 
 from draggan_runtime.errors import UserError
+from draggan_runtime.evaluation.at_512 import Array
 from draggan_runtime.evaluation.judge_files import JudgeFile
 from draggan_runtime.pictures import Pixels
-
-Array = np.ndarray[Any, np.dtype[np.float64]]
-
-#: Height, px, at which faces are judged, as in the paper.
-AT = 512
 
 LANDMARKS = JudgeFile(
     name="landmarks",
@@ -52,17 +47,10 @@ def _judge() -> tuple[Any, Any]:
         raise UserError(f"{path} is damaged ({error}); delete it and run again") from error
 
 
-def at_512(image: Pixels) -> Pixels:
-    """A picture, uint8 ``[H, W, 3]``, at a height of 512 px, by area."""
-    height, width = image.shape[:2]
-    return np.asarray(Image.fromarray(image).resize((round(width * AT / height), AT), Image.Resampling.BOX))
-
-
 def landmarks(image: Pixels) -> Array | None:
     """Where a face's 68 landmarks are, ``[68, 2]`` px at 512, whole; None if no face is found. The largest face counts.
 
-    ``image``: uint8 RGB ``[512, W, 3]``, see :func:`at_512`. Some may lie outside the picture. Raises UserError as
-    :func:`prepare`.
+    ``image``: uint8 RGB ``[512, W, 3]``. Some may lie outside the picture. Raises UserError as :func:`prepare`.
     """
     find, predict = _judge()
     faces = find(np.ascontiguousarray(image), 0)

@@ -7,17 +7,18 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from PIL import Image, ImageDraw
 
 from draggan_runtime.api import Session
 from draggan_runtime.errors import UserError
 from draggan_runtime.evaluation import face_landmarks, vgg
+from draggan_runtime.evaluation.at_512 import AT, Array, at_512, from_512
 from draggan_runtime.evaluation.cases import Case, pairs_of_seeds
-from draggan_runtime.evaluation.face_landmarks import AT, Array, at_512
+from draggan_runtime.evaluation.drawn import drawn
 from draggan_runtime.evaluation.frechet import frechet_distance
 from draggan_runtime.evaluation.methods import Method
 from draggan_runtime.evaluation.protocol import Arrays, Column, Evaluated, Figure, Outcome
 from draggan_runtime.evaluation.sessions import Sessions
+from draggan_runtime.messages import XY
 from draggan_runtime.pictures import Pixels
 
 #: Which landmarks are moved, by how many. 1: the nose's tip; 5: it, the eyes' outer and the mouth's corners.
@@ -77,10 +78,9 @@ class Landmarks(Evaluated):
         elif method.edits:
             session.seed(case.seeds[0])
             height, width = session.image().shape[:2]
-            scale = height / AT
-            points = self._pairs(a.landmarks, b.landmarks, scale, (width, height))
+            points = self._pairs(a.landmarks, b.landmarks, (width, height))
             result = sessions.drag(session, points, self._max_steps)
-            left = [point["distance"] / scale for point in result.points]
+            left = [point["distance"] * AT / height for point in result.points]
             figures |= {"reported": float(np.mean(left)), "steps": result.steps, "seconds": result.seconds}
             figures["stopped"] = result.stopped
             after = _judged(session.image())
@@ -108,40 +108,21 @@ class Landmarks(Evaluated):
             self._faces[key] = _judged(session.image())
         return self._faces[key]
 
-    def _pairs(self, a: Array, b: Array, scale: float, size: tuple[int, int]) -> list[Any]:
+    def _pairs(self, a: Array, b: Array, size: tuple[int, int]) -> list[tuple[XY, XY]]:
         """(handle, target) px of the full output; what the detector puts outside the picture is put at its border."""
-
-        def full(points: Array) -> list[tuple[float, float]]:
-            inside = ((points[self._moved] + 0.5) * scale - 0.5).clip(0, np.array(size) - 1)
-            return [(x, y) for x, y in inside.tolist()]
-
-        return list(zip(full(a), full(b), strict=True))
+        return list(zip(from_512(a[self._moved], size), from_512(b[self._moved], size), strict=True))
 
     def _pictures(self, a: Face, b: Face, after: Face) -> dict[str, Pixels]:
         start, goal, found = (
             [] if face.landmarks is None else face.landmarks[self._moved].tolist() for face in (a, b, after)
         )
         return {
-            "before": _drawn(a.picture, dots=start, rings=goal),
-            "target": _drawn(b.picture, dots=goal),
-            "after": _drawn(after.picture, dots=found, rings=goal),
+            "before": drawn(a.picture, dots=start, rings=goal),
+            "target": drawn(b.picture, dots=goal),
+            "after": drawn(after.picture, dots=found, rings=goal),
         }
 
 
 def _judged(image: Pixels) -> Face:
     small = at_512(image)
-    return Face(small, face_landmarks.landmarks(small), vgg.embedding(image))
-
-
-def _drawn(picture: Pixels, dots: Sequence[Sequence[float]] = (), rings: Sequence[Sequence[float]] = ()) -> Pixels:
-    """With a white dot at each place found, a blue ring where it should be, and a line from one to the other."""
-    canvas = Image.fromarray(picture)
-    draw = ImageDraw.Draw(canvas)
-    r = 4 if len(dots) <= 5 else 2
-    for (x, y), (tx, ty) in zip(dots, rings, strict=False):
-        draw.line((x, y, tx, ty), fill=(255, 255, 255), width=1)
-    for x, y in rings:
-        draw.ellipse((x - r - 2, y - r - 2, x + r + 2, y + r + 2), outline=(40, 120, 255), width=2)
-    for x, y in dots:
-        draw.ellipse((x - r, y - r, x + r, y + r), fill=(255, 255, 255), outline=(0, 0, 0))
-    return np.array(canvas)
+    return Face(small, face_landmarks.landmarks(small), vgg.embedding(vgg.features(image)))

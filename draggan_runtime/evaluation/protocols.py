@@ -6,10 +6,15 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from draggan_runtime.errors import UserError
+from draggan_runtime.evaluation.cycle import Cycle
 from draggan_runtime.evaluation.landmarks import Landmarks
+from draggan_runtime.evaluation.paired import Paired
 from draggan_runtime.evaluation.protocol import Evaluated
+from draggan_runtime.evaluation.tracking import Tracking
 
-PROTOCOLS: dict[str, Callable[..., Evaluated]] = {protocol.name: protocol for protocol in (Landmarks,)}
+PROTOCOLS: dict[str, Callable[..., Evaluated]] = {
+    protocol.name: protocol for protocol in (Landmarks, Paired, Cycle, Tracking)
+}
 
 
 def protocol_of(row: Mapping[str, Any]) -> Evaluated:

@@ -8,7 +8,7 @@ from pathlib import Path
 from urllib.parse import quote
 
 from draggan_runtime.evaluation.rows import Row
-from draggan_runtime.evaluation.table import Table, cells, tables
+from draggan_runtime.evaluation.table import Table, cells
 from draggan_runtime.files import write_atomically
 
 REPORT = "report.html"
@@ -23,9 +23,9 @@ code { background: #f2f2f2; padding: 0 .3em }
 """
 
 
-def write_report(rows: Sequence[Row], out: Path) -> Path:
-    """Write ``report.html`` to ``out``, where the rows' pictures are, and say where."""
-    made = tables(rows, out)
+def write_report(made: Sequence[Table], out: Path) -> Path:
+    """Write ``report.html`` of these tables to ``out``, where the rows' pictures are, and say where."""
+    rows = [row for table in made for of in table.rows.values() for row in of]
     body = "\n".join(_section(table) for table in made)
     page = (
         f'<!doctype html>\n<html lang="en">\n<meta charset="utf-8">\n<title>draggan eval</title>\n'

@@ -5,6 +5,7 @@ No published perceptual distance uses this network, so what is computed from it 
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
@@ -16,6 +17,8 @@ from draggan_runtime.pictures import Pixels
 
 if TYPE_CHECKING:
     import torch
+
+    Maps = Sequence[torch.Tensor]
 
 VGG = JudgeFile(
     name="hed-vgg16",
@@ -63,7 +66,7 @@ def _layers() -> list[list[tuple[torch.Tensor, torch.Tensor]]]:
     ]
 
 
-def features(image: Pixels) -> list[torch.Tensor]:
+def features(image: Pixels) -> Maps:
     """Maps of the five blocks, ``[C, h, w]`` of 256, 128, 64, 32 and 16 rows, of a picture, uint8 RGB ``[H, W, 3]``."""
     import torch
     from torch.nn.functional import conv2d, max_pool2d
@@ -81,9 +84,23 @@ def features(image: Pixels) -> list[torch.Tensor]:
     return maps
 
 
-def embedding(image: Pixels) -> np.ndarray[Any, np.dtype[np.float32]]:
-    """What a Frechet distance is taken of: the means ``[512]`` of the fourth block's map, uint8 RGB ``[H, W, 3]``.
+def embedding(maps: Maps) -> np.ndarray[Any, np.dtype[np.float32]]:
+    """What a Frechet distance is taken of: the means ``[512]`` of the fourth block's map, of a picture's features.
 
     The fifth block is mostly the edge detector's; the fourth is still close to the classifier that it was trained from.
     """
-    return np.asarray(features(image)[3].mean(dim=(1, 2)).numpy())
+    return np.asarray(maps[3].mean(dim=(1, 2)).numpy())
+
+
+def distance(first: Maps, second: Maps) -> float:
+    """How unlike two pictures look, of their features: 0 for equal ones.
+
+    Zhang et al. 2018, "The Unreasonable Effectiveness of Deep Features as a Perceptual Metric", equation 1, over the
+    first four blocks and without learned weights: features of unit length at each place, their squared differences
+    summed over channels, averaged over places, summed over blocks. At most 8, for features have no negative values.
+    """
+    total = 0.0
+    for a, b in zip(first[:4], second[:4], strict=True):
+        way = a / (a.norm(dim=0) + 1e-10) - b / (b.norm(dim=0) + 1e-10)
+        total += float(way.square().sum(dim=0).mean())
+    return total

@@ -7,12 +7,13 @@ import tarfile
 import numpy as np
 import pytest
 import torch
-from PIL import Image
+from PIL import Image, ImageFilter
 
 import draggan_runtime as draggan
 from draggan_runtime.errors import UserError
 from draggan_runtime.evaluation import face_landmarks, vgg
-from draggan_runtime.evaluation.face_landmarks import at_512, landmarks
+from draggan_runtime.evaluation.at_512 import at_512
+from draggan_runtime.evaluation.face_landmarks import landmarks
 from draggan_runtime.evaluation.judge_files import JudgeFile
 
 
@@ -111,7 +112,22 @@ def test_an_embedding_is_the_mean_of_a_map(face):
     have(vgg)
     small = np.asarray(Image.fromarray(face).resize((256, 256), Image.Resampling.BOX))
     expected = vgg.features(small)[3].numpy().mean(axis=(1, 2))
-    np.testing.assert_allclose(vgg.embedding(face), expected, rtol=1e-5)
+    np.testing.assert_allclose(vgg.embedding(vgg.features(face)), expected, rtol=1e-5)
+
+
+def test_the_distance_of_pictures_is_that_of_their_features_directions_and_grows_with_the_change(face):
+    have(vgg)
+    blurred = (Image.fromarray(face).filter(ImageFilter.GaussianBlur(r)) for r in (1, 4))
+    same, near, far = (vgg.features(np.asarray(image)) for image in (face, *blurred))
+    expected = 0.0
+    for a, b in zip(same[:4], far[:4], strict=True):
+        # |a - b|^2 of unit vectors is 2 - 2 cos; a place without any feature has length 0.
+        cosine = torch.nn.functional.cosine_similarity(a, b, dim=0, eps=1e-10)
+        squares = (a.norm(dim=0) > 0).float() + (b.norm(dim=0) > 0).float() - 2 * cosine
+        expected += float(squares.mean())
+    assert vgg.distance(same, far) == pytest.approx(expected, rel=1e-4)
+    assert vgg.distance(far, same) == pytest.approx(expected, rel=1e-4)
+    assert 0 == vgg.distance(same, same) < vgg.distance(same, near) < vgg.distance(same, far) < 8
 
 
 @pytest.fixture

@@ -9,6 +9,7 @@ import pytest
 
 from draggan_runtime.errors import UserError
 from draggan_runtime.evaluation import face_landmarks, vgg
+from draggan_runtime.evaluation.at_512 import at_512
 from draggan_runtime.evaluation.landmarks import MOVED, Landmarks
 from draggan_runtime.evaluation.methods import known
 from draggan_runtime.evaluation.sessions import Sessions
@@ -30,7 +31,7 @@ def outcomes():
         faces = []
         for seed in case.seeds:
             session.seed(seed)
-            faces.append(face_landmarks.landmarks(face_landmarks.at_512(session.image())))
+            faces.append(face_landmarks.landmarks(at_512(session.image())))
     return made, faces
 
 
@@ -61,7 +62,7 @@ def test_pictures_are_at_512_and_those_of_the_pair_do_not_depend_on_the_method(o
 
 def test_handles_are_put_on_the_full_picture_by_pixel_centres():
     a, b = np.full((68, 2), 100.0), np.full((68, 2), 600.0)
-    (pair,) = Landmarks(points=1)._pairs(a, b, 2.0, (1024, 1024))
+    (pair,) = Landmarks(points=1)._pairs(a, b, (1024, 1024))
     assert pair == ((200.5, 200.5), (1023, 1023))
 
 

@@ -1,0 +1,88 @@
+"""Running a protocol of ``draggan eval`` with a progress bar, and showing what was measured."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import typer
+from rich import box
+from rich.console import Console
+from rich.table import Table
+
+from draggan_runtime.cli.common import Format, print_json
+from draggan_runtime.cli.progress import watched
+from draggan_runtime.evaluation.protocol import Evaluated
+
+INTERRUPTED = 130
+
+
+def run(
+    protocol: Evaluated,
+    count: int,
+    method: list[str] | None,
+    out: Path,
+    launch: str,
+    config: str | None,
+    set_: list[str] | None,
+    format_: Format,
+    against: str | None,
+) -> None:
+    """Measure what ``out`` lacks of a protocol's first ``count`` cases, then show all of it; exit as commands do.
+
+    ``method``, ``launch``, ``config``, ``set_``, ``against``: as the options of these names. Exits with 1 if a row
+    failed, with 130 after Ctrl-C.
+    """
+    from draggan_runtime.evaluation import methods
+    from draggan_runtime.evaluation.runner import EvalProgress, Evaluation
+
+    rows = methods.parse(method) if method else list(methods.known().values())
+    evaluation = Evaluation(protocol, rows, count, out, launch=launch, config=config, set=set_ or ())
+    if done := evaluation.total - len(evaluation.todo):
+        print(f"draggan: {done} of {evaluation.total} rows were measured already", file=sys.stderr)
+    failed = 0
+    with watched(evaluation.total, "{task.completed}/{task.total}", "measuring") as watch:
+
+        def tell(now: EvalProgress) -> bool:
+            nonlocal failed
+            step = f", step {now.drag.drag_steps}" if now.drag else ""
+            watch.show(now.done, f"{now.unit.method.name}, case {now.unit.case.id}{step}")
+            if now.row is not None and "error" in now.row:
+                failed += 1
+                watch.say(f"draggan: {now.unit.method.name}, case {now.unit.case.id}: {now.row['error']}")
+            return not watch.interrupted
+
+        evaluation.run(tell)
+    if evaluation.rows:
+        show(out, format_, against)
+    if watch.interrupted:
+        print("draggan: interrupted; the same command goes on from here", file=sys.stderr)
+        raise typer.Exit(INTERRUPTED)
+    if failed:
+        raise typer.Exit(1)
+
+
+def show(out: Path, format_: Format, against: str | None = None) -> None:
+    """Print a folder's tables and write its report. Raises UserError if ``against`` was not measured."""
+    from draggan_runtime.evaluation.report import write_report
+    from draggan_runtime.evaluation.rows import read_rows
+    from draggan_runtime.evaluation.table import cells, plain, tables
+
+    made = tables(read_rows(out), out, against)
+    page = write_report(made, out)
+    if format_ is Format.json:
+        print_json(plain(made))
+        return
+    console = Console()
+    for table in made:
+        titles, lines = cells(table)
+        view = Table(box=box.SIMPLE_HEAD, pad_edge=False, padding=(0, 1, 0, 0))
+        for title, column in zip(titles, zip(*lines, strict=True), strict=True):
+            # The last column, words, is what gives way on a narrow terminal.
+            widest = max(len(part) for cell in column for part in cell.split("\n")) if title != titles[-1] else 0
+            view.add_column(title, min_width=widest)
+        for line in lines:
+            view.add_row(*line)
+        console.print(table.group)
+        console.print(view)
+    print(page)

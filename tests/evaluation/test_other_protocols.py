@@ -1,0 +1,172 @@
+"""The protocols paired, cycle and tracking, each on one real case: what they measure, against a computation by hand."""
+
+import numpy as np
+import pytest
+from typer.testing import CliRunner
+
+from draggan_runtime.cli.eval import app
+from draggan_runtime.errors import UserError
+from draggan_runtime.evaluation import vgg
+from draggan_runtime.evaluation.at_512 import at_512, squared_error
+from draggan_runtime.evaluation.cycle import Cycle
+from draggan_runtime.evaluation.face_landmarks import landmarks
+from draggan_runtime.evaluation.methods import known
+from draggan_runtime.evaluation.paired import Paired
+from draggan_runtime.evaluation.rows import read_rows
+from draggan_runtime.evaluation.sessions import Sessions
+from draggan_runtime.evaluation.tracking import FOLLOWED, Tracking
+
+#: Of the default model: the slots that an edit moves.
+COARSE = 10
+
+
+@pytest.fixture(scope="module")
+def sessions():
+    with Sessions() as opened:
+        yield opened
+
+
+def ready(protocol):
+    try:
+        protocol.prepare()
+    except UserError as error:
+        pytest.skip(str(error))
+    return protocol
+
+
+def timeless(figures):
+    return {key: value for key, value in figures.items() if key != "seconds"}
+
+
+def picture(session, w_plus):
+    session.set_latent(w_plus)
+    return at_512(session.image())
+
+
+def latents(session, case):
+    found = []
+    for seed in case.seeds:
+        session.seed(seed)
+        found.append(session.w_plus.copy())
+    return found
+
+
+def toward(first, second, amount):
+    moved = first.copy()
+    moved[:COARSE] += np.float32(amount) * (second - first)[:COARSE]
+    return moved
+
+
+@pytest.fixture(scope="module")
+def pair(sessions):
+    protocol = ready(Paired(max_steps=2))
+    case = protocol.cases(2)[1]
+    return protocol, case, {name: protocol.run(case, known()[name], sessions) for name in ("none", "ours")}
+
+
+def test_paired_the_second_picture_is_the_first_face_moved_toward_another_in_its_coarse_slots(pair, sessions):
+    _, case, made = pair
+    session = sessions.open(known()["ours"])
+    a, b = latents(session, case)
+    first, second = picture(session, a), picture(session, toward(a, b, 0.3))
+    figures = made["none"].figures
+    assert figures["squared"] == pytest.approx(squared_error(first, second), rel=1e-3)
+    assert figures["perceptual"] == pytest.approx(vgg.distance(vgg.features(first), vgg.features(second)), rel=1e-3)
+    assert figures["squared_left"] == figures["perceptual_left"] == 1
+
+
+def test_paired_an_edit_comes_nearer_to_the_second_picture_and_says_by_how_much(pair):
+    none, ours = (pair[2][name].figures for name in ("none", "ours"))
+    assert ours["steps"] == 2
+    assert ours["stopped"] == "max_steps"
+    assert ours["squared"] != none["squared"]
+    assert ours["squared_left"] == pytest.approx(ours["squared"] / none["squared"])
+    assert ours["perceptual_left"] == pytest.approx(ours["perceptual"] / none["perceptual"])
+
+
+def test_paired_a_row_is_the_same_whatever_was_measured_before(pair):
+    _, case, made = pair
+    with Sessions() as fresh:
+        alone = Paired(max_steps=2).run(case, known()["ours"], fresh)
+    assert timeless(alone.figures) == timeless(made["ours"].figures)
+
+
+def test_paired_results_are_compared_with_the_second_pictures_as_sets(pair):
+    _, _, made = pair
+    arrays = [made[name].arrays for name in ("none", "ours")]
+    (distance,) = Paired().of_set(arrays).values()
+    assert distance > 0
+    assert list(Paired().of_set([{"target": each["after"], "after": each["after"]} for each in arrays]).values()) == [0]
+
+
+def test_cycle_says_how_far_the_nose_went_and_came_back_and_what_that_cost(sessions):
+    pytest.importorskip("dlib")
+    protocol = ready(Cycle(px=20, max_steps=4))
+    (case,) = protocol.cases(1)
+    ours = known()["ours"]
+    figures = protocol.run(case, ours, sessions).figures
+    (seed,) = case.seeds
+    with Sessions() as fresh:
+        session = fresh.open(ours)
+        session.seed(seed)
+        start = at_512(session.image())
+        nose = landmarks(start)[30]
+        angle = np.random.RandomState(seed).uniform(0, 2 * np.pi)
+        way = np.array([np.cos(angle), np.sin(angle)])
+        here, there = (tuple(((place + 0.5) * 2 - 0.5).tolist()) for place in (nose, nose + 20 * way))
+        session.drag([(here, there)], max_steps=4)
+        middle = landmarks(at_512(session.image()))[30]
+        session.drag([(there, here)], max_steps=4)
+        end = at_512(session.image())
+    assert figures["moved"] == pytest.approx((middle - nose) @ way)
+    assert figures["returned"] == pytest.approx(np.hypot(*(landmarks(end)[30] - nose)))
+    assert figures["perceptual"] == pytest.approx(vgg.distance(vgg.features(start), vgg.features(end)))
+    assert figures["squared"] == pytest.approx(squared_error(start, end))
+    assert figures["steps"] == 8
+    assert figures["stopped"] == "max_steps, max_steps"
+    none = protocol.run(case, known()["none"], sessions).figures
+    assert none == {"perceptual": 0, "squared": 0, "moved": 0, "returned": 0}
+
+
+def test_tracking_says_how_far_a_point_is_from_its_landmark_on_a_picture_that_no_edit_made(sessions):
+    pytest.importorskip("dlib")
+    protocol = ready(Tracking(amount=0.4, steps=4))
+    case = protocol.cases(1)[0]
+    made = {name: protocol.run(case, known()[name], sessions).figures for name in ("none", "ours", "no-tracking")}
+    session = sessions.open(known()["ours"])
+    a, b = latents(session, case)
+    walk = [toward(a, b, 0.1 * i) for i in range(5)]
+    begun, halfway, ended = (landmarks(picture(session, walk[i]))[list(FOLLOWED)] for i in (0, 2, 4))
+    moved = np.linalg.norm(ended - begun, axis=1).mean()
+    assert made["none"]["moved"] == made["none"]["drift"] == pytest.approx(moved)
+    assert made["none"]["halfway"] == pytest.approx(np.linalg.norm(halfway - begun, axis=1).mean())
+    assert {key: made["no-tracking"][key] for key in made["none"]} == pytest.approx(made["none"])
+    handles = sessions.follow(known()["ours"], walk, [tuple(xy) for xy in ((begun + 0.5) * 2 - 0.5).tolist()])
+    found = (np.array(list(handles[4].positions.values())) + 0.5) / 2 - 0.5
+    assert made["ours"]["drift"] == pytest.approx(np.linalg.norm(found - ended, axis=1).mean(), abs=0.05)
+    assert made["ours"]["drift"] != made["none"]["drift"]
+    assert 0 < made["ours"]["confidence"] <= 1
+    assert protocol.run(case, known()["ours"], sessions).figures == made["ours"]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "first"),
+    [
+        (["paired", "--pairs", "1", "--max-steps", "1"], "squared"),
+        (["cycle", "--faces", "1", "--px", "10"], "perceptual"),
+        (["tracking", "--walks", "1", "--steps", "2", "--amount", "0.2"], "drift"),
+    ],
+)
+def test_each_has_a_command_whose_rows_and_pictures_are_kept(tmp_path, arguments, first):
+    pytest.importorskip("dlib")
+    ready(Cycle())
+    done = CliRunner().invoke(app, [*arguments, "--method", "none", "--out", str(tmp_path)])
+    assert done.exit_code == 0, done.output
+    (row,) = read_rows(tmp_path)
+    assert row["protocol"] == arguments[0]
+    assert first in row["figures"]
+    assert all((tmp_path / path).is_file() for path in row["pictures"].values())
+    page = (tmp_path / "report.html").read_text()
+    assert page.count("<img") == 3
+    again = CliRunner().invoke(app, [*arguments, "--method", "none", "--out", str(tmp_path)])
+    assert "1 of 1 rows were measured already" in again.output + (again.stderr or "")
