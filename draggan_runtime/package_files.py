@@ -5,17 +5,21 @@ from __future__ import annotations
 import hashlib
 import subprocess
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 from draggan_runtime.errors import UserError
 
 
-def download(requirement: str, folder: Path, *, by_hand: str, source_sha256: str = "") -> Path:
+def download(
+    requirement: str, folder: Path, *, by_hand: str, source_sha256: str = "", tags: Sequence[str] = ()
+) -> Path:
     """Let pip load ``requirement`` (``name==version``) into ``folder``; its progress bar goes to stderr.
 
     A wheel, or with ``source_sha256`` the source archive of that hash: pip runs an archive's setup.py to learn its
-    name, so it must know the hash before. Raises UserError, with ``by_hand`` as the remedy, if pip is missing or does
-    not succeed.
+    name, so it must know the hash before. ``tags``: (python version, platform) of a wheel that is not made for all;
+    it is only read, so that it may be of another platform than this. Raises UserError, with ``by_hand`` as the
+    remedy, if pip is missing or does not succeed.
     """
     command = [sys.executable, "-m", "pip", "download", "--no-deps", "--retries", "2", "--no-input"]
     command += ["--disable-pip-version-check", "--dest", str(folder)]
@@ -25,6 +29,8 @@ def download(requirement: str, folder: Path, *, by_hand: str, source_sha256: str
         command += ["--no-binary", requirement.partition("==")[0], "--require-hashes", "--requirement", str(listed)]
     else:
         command += ["--only-binary", ":all:", requirement]
+    if tags:
+        command += ["--python-version", tags[0], "--platform", tags[1]]
     # pip draws its bar on stdout, which belongs to the caller's own output.
     done = subprocess.run(command, stdout=2, stderr=subprocess.PIPE, text=True, errors="replace", check=False)
     files = sorted(folder.glob("*.tar.gz" if source_sha256 else "*.whl"))

