@@ -62,7 +62,7 @@ class Paired(Evaluated):
     )
 
     def __init__(self, amount: float = 0.3, max_steps: int = 100) -> None:
-        self.options = {"amount": amount, "max_steps": max_steps}
+        self.options = {"amount": float(amount), "max_steps": max_steps}
         self.about = (
             f"Pictures of w1 and w2, whose coarse slots are {amount:g} of the way from w1 to another face's; {POINTS} "
             f"points that optical flow finds in both are dragged in the first, at most {max_steps} steps. How far the "
