@@ -87,7 +87,7 @@ def paired(
 def cycle(
     out: OutOption,
     faces: Annotated[int, typer.Option(min=1, help="How many faces.")] = 50,
-    px: Annotated[float, typer.Option(min=1, max=128, help="How far the nose is dragged, px at 512.")] = 24,
+    px: Annotated[int, typer.Option(min=1, max=128, help="How far the nose is dragged, px at 512.")] = 24,
     method: MethodOption = None,
     max_steps: MaxStepsOption = 300,
     launch: LaunchOption = "local",

@@ -8,6 +8,7 @@ from pathlib import Path
 import typer
 from rich import box
 from rich.console import Console
+from rich.measure import Measurement
 from rich.table import Table
 
 from draggan_runtime.cli.common import Format, print_json
@@ -79,10 +80,12 @@ def show(out: Path, format_: Format, against: str | None = None) -> None:
         view = Table(box=box.SIMPLE_HEAD, pad_edge=False, padding=(0, 1, 0, 0))
         for title, column in zip(titles, zip(*lines, strict=True), strict=True):
             # The last column, words, is what gives way on a narrow terminal.
-            widest = max(len(part) for cell in column for part in cell.split("\n")) if title != titles[-1] else 0
-            view.add_column(title, min_width=widest)
+            whole = [part for cell in column for part in (cell.split() if title == titles[-1] else cell.split("\n"))]
+            view.add_column(title, min_width=max(map(len, [*whole, *title.split()])))
         for line in lines:
             view.add_row(*line)
         console.print(table.group)
-        console.print(view)
+        # A table that does not fit runs over: lines that wrap can still be read, figures that are cut cannot.
+        needed = Measurement.get(console, console.options, view).minimum
+        console.print(view, width=max(needed, console.width), crop=False, no_wrap=needed > console.width)
     print(page)

@@ -51,12 +51,12 @@ class Cycle(Evaluated):
         Column("seconds", "s both ways"),
     )
 
-    def __init__(self, px: float = 24, max_steps: int = 300) -> None:
+    def __init__(self, px: int = 24, max_steps: int = 300) -> None:
         self.options = {"px": px, "max_steps": max_steps}
         self.about = (
-            f"The nose's tip dragged {px:g} px in a random direction, and back, at most {max_steps} steps each way. "
+            f"The nose's tip dragged {px} px in a random direction, and back, at most {max_steps} steps each way. "
             "How far the last picture is from the first, at 512, mean and its 95% interval. px moved: how far of the "
-            f"{px:g} the tip had come in between; px from start: how far it ends from where it began; both by dlib's "
+            f"{px} the tip had come in between; px from start: how far it ends from where it began; both by dlib's "
             "68-point model. A small distance counts only where the tip had moved."
         )
         self._px = px

@@ -9,7 +9,7 @@ import numpy as np
 
 from draggan_runtime.api import Session
 from draggan_runtime.evaluation import vgg
-from draggan_runtime.evaluation.at_512 import AT, Array, at_512, from_512, squared_error
+from draggan_runtime.evaluation.at_512 import Array, at_512, from_512, squared_error
 from draggan_runtime.evaluation.cases import Case, pairs_of_seeds
 from draggan_runtime.evaluation.dense_flow import matches
 from draggan_runtime.evaluation.drawn import drawn
@@ -53,16 +53,15 @@ class Paired(Evaluated):
     shared = ("before", "target")
     columns = (
         Column("squared", "MSE", 4, interval=True),
-        Column("squared_left", "MSE of no edit's", 2),
+        Column("squared_left", "of no edit's MSE", 2),
         Column("perceptual", f"{vgg.VGG.name} distance", 3, interval=True),
-        Column("perceptual_left", "distance of no edit's", 2),
-        Column("reported", "px the tracker says", 2),
+        Column("perceptual_left", "of its distance", 2),
         Column("steps", "steps", 0),
         Column("seconds", "s per edit"),
     )
 
     def __init__(self, amount: float = 0.3, max_steps: int = 100) -> None:
-        self.options = {"amount": amount, "max_steps": max_steps}
+        self.options = {"amount": float(amount), "max_steps": max_steps}
         self.about = (
             f"Pictures of w1 and w2, whose coarse slots are {amount:g} of the way from w1 to another face's; {POINTS} "
             f"points that optical flow finds in both are dragged in the first, at most {max_steps} steps. How far the "
@@ -88,9 +87,7 @@ class Paired(Evaluated):
             session.set_latent(pair.w_plus)
             handles, targets = (from_512(points, pair.size) for points in pair.points)
             result = sessions.drag(session, zip(handles, targets, strict=True), self._max_steps)
-            left = [point["distance"] * AT / pair.size[1] for point in result.points]
-            figures |= {"reported": float(np.mean(left)), "steps": result.steps, "seconds": result.seconds}
-            figures["stopped"] = result.stopped
+            figures |= {"steps": result.steps, "seconds": result.seconds, "stopped": result.stopped}
             after = at_512(session.image())
         maps = vgg.features(after)
         if pair.points is not None:

@@ -115,7 +115,7 @@ def _difference(figure: Estimate | None, column: Column) -> str:
     if figure is None:
         return ""
     mean, low, high = (f"{value:+.{column.digits}f}" for value in (figure.mean, figure.low, figure.high))
-    return f"{mean}\n{low} to {high}"
+    return f"{mean}\n{low}…{high}"
 
 
 def _line(protocol: Evaluated, method: str, rows: list[Row], base: list[Row], out: Path) -> Line:

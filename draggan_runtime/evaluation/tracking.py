@@ -51,11 +51,11 @@ class Tracking(Evaluated):
         Column("carried", "px by mesh", 2, interval=True),
         Column("halfway", "px halfway", 2),
         Column("moved", "px they moved", 1),
-        Column("confidence", "confidence", 2),
+        Column("confidence", "sure, 0–1", 2),
     )
 
     def __init__(self, amount: float = 0.5, steps: int = 20) -> None:
-        self.options = {"amount": amount, "steps": steps}
+        self.options = {"amount": float(amount), "steps": steps}
         self.about = (
             f"A latent walks {amount:g} of the way to another face's in {steps} steps, coarse slots only; the tracker "
             f"follows {len(FOLLOWED)} landmarks without an edit. How far its points are from where dlib's 68-point "

@@ -74,6 +74,15 @@ def test_without_the_method_there_is_no_such_column(out):
     assert not any("nearest" in title for title in titles)
 
 
+def test_on_a_narrow_terminal_lines_run_over_and_figures_are_whole(out, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "40")
+    done = CliRunner().invoke(app, ["report", str(out)])
+    (table,) = tables(read_rows(out), out)
+    difference = table.lines[1].difference
+    assert f"{difference.low:+.2f}…{difference.high:+.2f}" in done.output
+    assert f"{table.lines[1].figures['distance'].mean:.2f}" in done.output
+
+
 def test_the_command_takes_its_name_and_json_has_the_difference(out):
     done = CliRunner().invoke(app, ["report", str(out), "--against", "better", "--format", "json"])
     (table,) = json.loads(done.stdout)

@@ -1,9 +1,12 @@
 """The protocols paired, cycle and tracking, each on one real case: what they measure, against a computation by hand."""
 
+import json
+
 import numpy as np
 import pytest
 from typer.testing import CliRunner
 
+from draggan_runtime.cli import eval_run
 from draggan_runtime.cli.eval import app
 from draggan_runtime.errors import UserError
 from draggan_runtime.evaluation import vgg
@@ -12,7 +15,9 @@ from draggan_runtime.evaluation.cycle import Cycle
 from draggan_runtime.evaluation.face_landmarks import landmarks
 from draggan_runtime.evaluation.methods import known
 from draggan_runtime.evaluation.paired import Paired
+from draggan_runtime.evaluation.protocols import protocol_of
 from draggan_runtime.evaluation.rows import read_rows
+from draggan_runtime.evaluation.runner import group_of
 from draggan_runtime.evaluation.sessions import Sessions
 from draggan_runtime.evaluation.tracking import FOLLOWED, Tracking
 
@@ -59,7 +64,7 @@ def toward(first, second, amount):
 
 @pytest.fixture(scope="module")
 def pair(sessions):
-    protocol = ready(Paired(max_steps=2))
+    protocol = ready(Paired(max_steps=1))
     case = protocol.cases(2)[1]
     return protocol, case, {name: protocol.run(case, known()[name], sessions) for name in ("none", "ours")}
 
@@ -77,7 +82,7 @@ def test_paired_the_second_picture_is_the_first_face_moved_toward_another_in_its
 
 def test_paired_an_edit_comes_nearer_to_the_second_picture_and_says_by_how_much(pair):
     none, ours = (pair[2][name].figures for name in ("none", "ours"))
-    assert ours["steps"] == 2
+    assert ours["steps"] == 1
     assert ours["stopped"] == "max_steps"
     assert ours["squared"] != none["squared"]
     assert ours["squared_left"] == pytest.approx(ours["squared"] / none["squared"])
@@ -87,7 +92,7 @@ def test_paired_an_edit_comes_nearer_to_the_second_picture_and_says_by_how_much(
 def test_paired_a_row_is_the_same_whatever_was_measured_before(pair):
     _, case, made = pair
     with Sessions() as fresh:
-        alone = Paired(max_steps=2).run(case, known()["ours"], fresh)
+        alone = Paired(max_steps=1).run(case, known()["ours"], fresh)
     assert timeless(alone.figures) == timeless(made["ours"].figures)
 
 
@@ -150,23 +155,39 @@ def test_tracking_says_how_far_a_point_is_from_its_landmark_on_a_picture_that_no
 
 
 @pytest.mark.parametrize(
-    ("arguments", "first"),
+    ("arguments", "count", "made"),
     [
-        (["paired", "--pairs", "1", "--max-steps", "1"], "squared"),
-        (["cycle", "--faces", "1", "--px", "10"], "perceptual"),
-        (["tracking", "--walks", "1", "--steps", "2", "--amount", "0.2"], "drift"),
+        (["paired"], 30, Paired()),
+        (["paired", "--pairs", "3", "--amount", "0.5", "--max-steps", "7"], 3, Paired(0.5, 7)),
+        (["cycle"], 50, Cycle()),
+        (["cycle", "--faces", "2", "--px", "10", "--max-steps", "9"], 2, Cycle(10, 9)),
+        (["tracking"], 50, Tracking()),
+        (["tracking", "--walks", "4", "--amount", "1", "--steps", "8"], 4, Tracking(1.0, 8)),
     ],
 )
-def test_each_has_a_command_whose_rows_and_pictures_are_kept(tmp_path, arguments, first):
+def test_each_has_a_command_with_its_options_and_can_be_made_again_from_a_row(
+    monkeypatch, tmp_path, arguments, count, made
+):
+    calls = []
+    monkeypatch.setattr(eval_run, "run", lambda protocol, *rest: calls.append((protocol, rest)))
+    done = CliRunner().invoke(app, [*arguments, "--out", str(tmp_path)])
+    assert done.exit_code == 0, done.output
+    ((protocol, rest),) = calls
+    assert (protocol.name, group_of(protocol), rest[0]) == (made.name, group_of(made), count)
+    again = protocol_of({"protocol": protocol.name, "options": json.loads(json.dumps(dict(protocol.options)))})
+    assert group_of(again) == group_of(made)
+
+
+def test_a_command_keeps_rows_and_pictures_and_measures_nothing_twice(tmp_path):
     pytest.importorskip("dlib")
     ready(Cycle())
-    done = CliRunner().invoke(app, [*arguments, "--method", "none", "--out", str(tmp_path)])
+    command = ["cycle", "--faces", "1", "--method", "none", "--out", str(tmp_path)]
+    done = CliRunner().invoke(app, command)
     assert done.exit_code == 0, done.output
     (row,) = read_rows(tmp_path)
-    assert row["protocol"] == arguments[0]
-    assert first in row["figures"]
+    assert row["figures"]["perceptual"] == 0
+    assert list(row["pictures"]) == ["before", "there", "back"]
     assert all((tmp_path / path).is_file() for path in row["pictures"].values())
-    page = (tmp_path / "report.html").read_text()
-    assert page.count("<img") == 3
-    again = CliRunner().invoke(app, [*arguments, "--method", "none", "--out", str(tmp_path)])
-    assert "1 of 1 rows were measured already" in again.output + (again.stderr or "")
+    assert (tmp_path / "report.html").read_text().count("<img") == 3
+    again = CliRunner().invoke(app, command)
+    assert "1 of 1 rows were measured already" in again.stderr
