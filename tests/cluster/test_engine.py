@@ -9,7 +9,6 @@ from contextlib import contextmanager
 
 import numpy as np
 import pytest
-import toy
 from toy import toy_graph
 
 from draggan_runtime.cluster.engine import Engine
@@ -181,8 +180,9 @@ def test_who_comes_late_has_saved_up_nothing():
 
 def test_the_nodes_of_a_session_whose_drag_has_ended_are_told(monkeypatch):
     rested = []
-    monkeypatch.setattr(toy.Generator, "rest", lambda self, state: rested.append(state.step))
     with engine() as one:
+        generator = one.router.here.hosted["generator"].node
+        monkeypatch.setattr(generator, "rest", lambda state: rested.append(state.step))
         one.open(Entry("a", 1, told("a", 100.3)))
         one.begin("a", 1)
         reached, _ = follow(one, "a")
