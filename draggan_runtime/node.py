@@ -190,6 +190,9 @@ class Node:
             return {f.name: getattr(state, f.name) for f in fields(state)}
         return {}
 
+    def rest(self, state: Any) -> None:
+        """The session's drag has ended: drop what is held for its next step, and large."""
+
     def restore(self, data: Mapping[str, Any]) -> Any:
         """The state a snapshot was taken of."""
         state = self.new_state()

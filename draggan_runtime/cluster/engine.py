@@ -71,6 +71,7 @@ class Engine:
     def begin(self, session: str, epoch: int) -> None:
         """Begin a drag toward the session's goal."""
         seat = self.seat(session, epoch)
+        seat.cancelled = False  # now, for a cancel may come before the order is read
         self._orders.put(lambda: self._begin(seat))
 
     def cancel(self, session: str, epoch: int) -> None:
@@ -161,7 +162,6 @@ class Engine:
 
     def _begin(self, seat: Seat) -> None:
         if seat.run is None:
-            seat.cancelled = False
             self.router.tell_all(seat.session)  # the keeper drops what it has of a drag when that ends
             self._start(seat, Run(self.action, seat.session), resume=False)
 
@@ -177,7 +177,7 @@ class Engine:
             assert run is not None
             if seat.cancelled or not run.wanted:
                 self._put(seat, replace(run.report(), stopped="cancelled"))
-                seat.run = None
+                self._end(seat)
             else:
                 stepping.append((seat, run))
         if not stepping:
@@ -195,10 +195,14 @@ class Engine:
     def _report(self, seat: Seat, run: Run, again: bool = False) -> None:
         """Tell the keeper of the step; ``again``: it has this one."""
         progress = run.report()
-        if progress.stopped:
-            seat.run = None
         if not again or progress.stopped:
             self._put(seat, progress)
+        if progress.stopped:
+            self._end(seat)
+
+    def _end(self, seat: Seat) -> None:
+        seat.run = None
+        self.action.rest(seat.session)
 
     def _put(self, seat: Seat, progress: Progress | None) -> None:
         """Everything that has happened to the session since the last item."""

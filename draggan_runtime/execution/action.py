@@ -112,6 +112,11 @@ class DragAction:
         """By input port, the last message of a session."""
         return self._received.setdefault(session, {})
 
+    def rest(self, session: str) -> None:
+        """The session's drag has ended: drop what its next step would have needed; its nodes are those here."""
+        self.received(session).pop("gradient", None)
+        self.router.here.rest(session)
+
     def forget(self, session: str) -> None:
         """Drop everything kept for a session."""
         self._received.pop(session, None)
@@ -124,6 +129,7 @@ class DragAction:
             yield from self._steps(Run(self, session))
         finally:
             leftover = self.inbox.drain(close=True)
+            self.rest(session)
         self.apply(leftover)
         while self.router.idle(busy=False):
             if deliveries := self.router.take_outside():

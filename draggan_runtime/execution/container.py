@@ -395,6 +395,12 @@ class Container:
             if session in hosted.states
         }
 
+    def rest(self, session: str) -> None:
+        """Tell the nodes that the session's drag has ended."""
+        for hosted in self.hosted.values():
+            if session in hosted.states:
+                hosted.node.rest(hosted.states[session])
+
     def restore(self, session: str, snapshot: Mapping[str, Any]) -> None:
         """Put a session's states back as :meth:`snapshot` gave them."""
         self._aside.wait()

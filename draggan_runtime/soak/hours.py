@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from draggan_runtime.soak.private import PrivateCluster, Setting
-from draggan_runtime.soak.processes import Process, look, shared_bytes, tree
+from draggan_runtime.soak.processes import Process, look, shared_bytes, shared_memory, tree
 from draggan_runtime.soak.samples import Sample, by_kind, lives, write_csv
 from draggan_runtime.soak.user import User
 
@@ -49,7 +49,8 @@ def soak_hours(
         while (now := time.monotonic()) - begun < 60 * minutes and go_on():
             if now >= next_sample:
                 next_sample = now + _EVERY
-                samples += [Sample(now - begun, process) for process in _processes(cluster)]
+                seen = [*_processes(cluster), shared_memory()]
+                samples += [Sample(now - begun, process) for process in seen]
                 show(int(now - begun), _sum(samples, now - begun, kills))
             if now >= next_kill:
                 next_kill = now + rng.expovariate(1 / kill_every)
@@ -63,7 +64,7 @@ def soak_hours(
         stopped = [cluster.ask("stop", session=s["id"], delete=True) for s in cluster.status()["sessions"]]
         time.sleep(_SETTLE)
         orphans = [p for p in tree(cluster.known.pid) if p.kind == _SESSION]
-        seen = {(s.process.pid, s.process.started) for s in samples}
+        known = {(s.process.pid, s.process.started) for s in samples}
     time.sleep(1.0)
     shared.append(shared_bytes())
     if out is not None:
@@ -79,7 +80,7 @@ def soak_hours(
         "problems": problems,
         "kinds": by_kind(lives(samples)),
         "orphaned_actors": len(orphans),
-        "processes_left": len([1 for pid, started in seen if _lives(pid, started)]),
+        "processes_left": len([1 for pid, started in known if _lives(pid, started)]),
         "shared_mb": [round(value / 1e6, 1) for value in shared],
     }
 

@@ -12,7 +12,10 @@ from pathlib import Path
 
 @dataclass(frozen=True)
 class Process:
-    """A process. ``kind``: what it is, as "EngineActor", "raylet"; ``rss`` bytes; ``handles``: open files."""
+    """A process. ``kind``: what it is, as "EngineActor", "raylet"; ``handles``: open files.
+
+    ``rss``: bytes resident, without the shared memory it has looked at: that is one for all.
+    """
 
     pid: int
     parent: int
@@ -40,8 +43,14 @@ def look(pid: int) -> Process:
     """One process. Raises OSError if there is none."""
     folder = Path("/proc") / str(pid)
     after_name = (folder / "stat").read_text().rpartition(")")[2].split()
-    rss = int((folder / "statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
+    status = dict(line.split(":", 1) for line in (folder / "status").read_text().splitlines())
+    rss = sum(1024 * int(status.get(field, "0 kB").split()[0]) for field in ("RssAnon", "RssFile"))
     return Process(pid, int(after_name[1]), int(after_name[19]), _kind(folder), rss, len(os.listdir(folder / "fd")))
+
+
+def shared_memory() -> Process:
+    """What all of them share, as if it were a process."""
+    return Process(0, 0, 0, "/dev/shm", shared_bytes(), 0)  # noqa: S108 - a name
 
 
 def kill_node(pid: int, holder: int) -> int:

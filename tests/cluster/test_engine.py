@@ -176,3 +176,27 @@ def test_who_comes_late_has_saved_up_nothing():
         turns.append(group[0].session)
         fairness.account(group, 0.01)
     assert 8 <= turns.count("b") <= 12
+
+
+def test_the_nodes_of_a_session_whose_drag_has_ended_are_told(monkeypatch):
+    rested = []
+    with engine() as one:
+        generator = one.router.here.hosted["generator"].node
+        monkeypatch.setattr(generator, "rest", lambda state: rested.append(state.step))
+        one.open(Entry("a", 1, told("a", 100.3)))
+        one.begin("a", 1)
+        reached, _ = follow(one, "a")
+    assert rested == [reached[-1].step] != [0]
+
+
+def test_a_drag_that_is_cancelled_before_the_engine_has_begun_it_ends_at_once(monkeypatch):
+    began = threading.Event()
+    begin = Engine._begin
+    monkeypatch.setattr(Engine, "_begin", lambda self, seat: (began.wait(10), begin(self, seat)))
+    with engine() as one:
+        one.open(Entry("a", 1, told("a", 100.3)))
+        one.begin("a", 1)
+        one.cancel("a", 1)
+        began.set()
+        steps, _ = follow(one, "a")
+    assert (steps[-1].stopped, steps[-1].drag_steps) == ("cancelled", 0)

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 from dataclasses import replace
+from multiprocessing.shared_memory import SharedMemory
 from pathlib import Path
 
 import pytest
@@ -14,7 +16,7 @@ from draggan_runtime.cluster.known import KnownCluster, known_cluster, remember
 from draggan_runtime.soak.editor import Step, Told
 from draggan_runtime.soak.fair import Shares
 from draggan_runtime.soak.kills import Kill, Tally, Victim, failed
-from draggan_runtime.soak.processes import Process
+from draggan_runtime.soak.processes import Process, look, shared_memory
 from draggan_runtime.soak.samples import Sample, by_kind, lives
 
 
@@ -77,6 +79,20 @@ def test_a_process_that_grows_is_not_flat() -> None:
     assert row["rss_mb_per_hour"] == pytest.approx(360, rel=0.02)
 
 
+def test_shared_memory_is_counted_once_and_not_for_each_process_that_looks_at_it() -> None:
+    before, shared = look(os.getpid()).rss, shared_memory().rss
+    block = SharedMemory(create=True, size=64_000_000)
+    try:
+        block.buf[:] = bytes([1]) * block.size
+        assert look(os.getpid()).rss - before < 32_000_000
+        assert shared_memory().rss - shared > 48_000_000
+    finally:
+        block.close()
+        block.unlink()
+    own = b"1" * 64_000_000
+    assert look(os.getpid()).rss - before > 48_000_000 < len(own)
+
+
 def test_a_process_that_lived_too_short_is_not_judged() -> None:
     assert lives(grown(rss=500, handles=0, minutes=2)) == []
 
@@ -97,7 +113,7 @@ def test_a_spare_engine_that_takes_over_has_not_grown() -> None:
 
 
 def test_shares_are_of_what_the_engine_made_while_both_dragged() -> None:
-    def look(a: int, b: int, state: str = "dragging") -> list[dict[str, object]]:
+    def said(a: int, b: int, state: str = "dragging") -> list[dict[str, object]]:
         common = {"engine": "engine-1", "state": "running", "place": 0}
         return [
             {**common, "id": "a", "drag": "dragging", "drag_steps": a},
@@ -105,12 +121,12 @@ def test_shares_are_of_what_the_engine_made_while_both_dragged() -> None:
         ]
 
     shares = Shares({"a": 1, "b": 1})
-    shares.look(look(0, 0))
-    shares.look(look(30, 10))
+    shares.look(said(0, 0))
+    shares.look(said(30, 10))
     assert shares.of["a"].part == pytest.approx(1.5)
     assert shares.of["b"].part == pytest.approx(0.5)
-    shares.look(look(50, 10, "max_steps"))
-    shares.look(look(90, 10, "max_steps"))
+    shares.look(said(50, 10, "max_steps"))
+    shares.look(said(90, 10, "max_steps"))
     assert shares.of["b"].part == pytest.approx(0.5)  # it wanted no more
 
 

@@ -272,6 +272,10 @@ class Generator(Node):
         )
         turn.emit("features", features)
 
+    def rest(self, state: DragState) -> None:
+        """A whole map and its graph are 100 MB and more."""
+        state.look = None
+
     def snapshot(self, state: DragState) -> dict[str, Any]:
         moments = state.moments
         return {
