@@ -39,6 +39,7 @@ ONE, ALL = Window(20, 26, 25, 31), Window(0, 32, 0, 32)
 WANTED = {
     "boxes": ("64", [[ONE], [Window(3, 9, 40, 46), Window(35, 41, 20, 26)], [Window(0, 6, 58, 64)], [ONE]]),
     "many boxes": ("64", [[ONE], [Window(r, r + 6, c, c + 6) for r in (4, 22, 40) for c in (8, 31, 50)]]),
+    "pictures": ("rgb", [[Window(7, 38, 12, 43)], [Window(0, 31, 33, 64), Window(20, 41, 20, 26)]]),
     "whole maps": ("32", [[ALL], [ALL]]),
     "whole maps and boxes": ("32", [[ALL], [ALL, ONE]]),
 }
@@ -123,7 +124,7 @@ def test_whose_gradient_is_not_given_adds_nothing_to_the_others(exact):
 def test_cells_that_nobody_needs_are_taken_from_the_session_s_own():
     """Of another's, numbers that are not finite would come along."""
     wanted = [[ONE], [Window(41, 43, 9, 11)], [Window(3, 4, 40, 46), Window(50, 56, 41, 43)]]
-    steps = plan({8: wanted}, 3, (4, 4), torch.device("cpu")).steps
+    steps = plan([(8, wanted)], 3, (4, 4), torch.device("cpu")).steps
     for before, step in pairwise(steps):
         if step.sources is None:
             continue
