@@ -20,6 +20,7 @@ from draggan_nodes.generation.styles import Styles
 from draggan_runtime import models
 from draggan_runtime.cli.bench_session import Choice, points
 from draggan_runtime.cli.lockstep import LockStep
+from draggan_runtime.execution.changes import NodeChange
 from draggan_runtime.messages import Begin, FeatureGradient, Goal, Latent, Mask, NeedBoxes, PointPair
 from draggan_runtime.node import Context, Need, Turn
 
@@ -397,7 +398,7 @@ def test_drags_in_one_batch_end_where_they_end_alone():
     names = ["a", "b"]
 
     def drag(batch):
-        engine.container.change("generator", {"batch": batch})
+        engine.container.change(NodeChange("generator", {"batch": batch}))
         for i, name in enumerate(names):
             engine.picture(name, 7 + i, points(1 + i, (1024, 1024), (64, 16 * i)))
         engine.begin(names)
