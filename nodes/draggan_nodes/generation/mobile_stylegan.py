@@ -157,7 +157,7 @@ class MobileStyleGAN(Layered, nn.Module):
             return self._first(styles, x)
         block, number = (i - 1) // 2, 2 - i % 2
         x = step.take(x).permute(0, 2, 3, 1)
-        if block == self._depth:  # the picture is made of the last map as a block is of the map before
+        if block == self._depth:  # the picture, made of the last map as a block is, but of no cells around its own
             x = x if step.tiles.whole else x[:, 1:-1, 1:-1]
             return self._picture(self._to_rgb(x, step.of_latents(self._rgb_style(styles))))
         if number == 1:
