@@ -167,7 +167,10 @@ class Session:
             save_session(self.record, path)
 
     def set(self, **params: Mapping[str, Any]) -> None:
-        """Change nodes' parameters while running: ``session.set(tracker={"radius": 8})``."""
+        """Change nodes' parameters while running: ``session.set(tracker={"radius": 8})``.
+
+        Or what they run: ``session.set(tracker={"impl": "tracking/flow"})``; in a drag from its next step on.
+        """
         for node, values in params.items():
             self.app.change(node, dict(values))
 
@@ -181,6 +184,9 @@ class Session:
 
     def _raise_failures(self) -> None:
         failures, self.app.failures = self.app.failures, []
+        refused, self.app.refused = self.app.refused, []
+        if refused:
+            raise UserError(refused[0])
         if failures:
             raise DragganError(str(failures[0]))
 

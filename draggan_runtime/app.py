@@ -10,8 +10,9 @@ from typing import Any
 
 import numpy as np
 
-from draggan_runtime.errors import StartError, UserError
-from draggan_runtime.execution.action import DragAction, ParamsChange
+from draggan_runtime.errors import DragganError, StartError, UserError
+from draggan_runtime.execution.action import Arrival, DragAction
+from draggan_runtime.execution.changes import NodeChange, Refusal, Revision
 from draggan_runtime.execution.container import Container
 from draggan_runtime.execution.costs import EdgeCosts, total
 from draggan_runtime.execution.deadline import deadline as time_limit
@@ -20,6 +21,7 @@ from draggan_runtime.execution.router import Router
 from draggan_runtime.execution.stream import DragStream, LocalDrag
 from draggan_runtime.graph.lasting import lasting_params, model_of
 from draggan_runtime.graph.model import DRAG, SESSION, ResolvedGraph
+from draggan_runtime.graph.revise import revised
 from draggan_runtime.messages import (
     Command,
     Frame,
@@ -55,6 +57,7 @@ class App:
         self.progress: Progress | None = None
         self.failures: list[NodeFailure] = []
         self.commands: list[Command] = []
+        self.refused: list[str] = []  # why changes did not take that were made while a drag ran
         self.restarts: dict[str, int] = {}
         self.revision = 0  # changes whenever the record does
         self.on_progress: Callable[[Progress], None] | None = None
@@ -62,7 +65,7 @@ class App:
         self._dragging = False
         self._busy = False
         self._after_drag: list[Delivery] = []
-        self._changes_after_drag: list[ParamsChange] = []
+        self._changes_after_drag: list[Revision] = []
         self._remote: Any = None
         for node in graph.nodes.values():
             cls, params = node.load()
@@ -212,31 +215,37 @@ class App:
         self._emit("notice", Notice(session=self.record.id, step=self.record.step, text=text, problem=problem))
 
     def change(self, node: str, params: dict[str, Any]) -> None:
-        """Change a node's parameters while the graph runs. Raises UserError if they do not fit."""
-        before, self.graph = self.graph, self.graph.with_params(node, params)
-        self.record.params = lasting_params(self.graph)
-        changes = [ParamsChange(node, params)] + [
-            ParamsChange(producer, {}, needs)
-            for producer, needs in self.graph.needs.items()
-            if needs != before.needs.get(producer)
-        ]
-        if self._remote is not None:
-            self._remote.graph = self.graph  # what a container starts with that must be started anew
-        if self._drag is None:
-            self._apply(changes)
-        elif not (self._dragging and self._drag.post(list(changes))):
-            # It has ended, but until its stream is read its container answers nothing else.
-            self._changes_after_drag += changes
+        """Change a node's parameters, or by ``impl`` what it runs, while the graph runs; a drag's next step has it.
 
-    def _apply(self, changes: Iterable[ParamsChange]) -> None:
-        """Tell the nodes; no drag runs."""
-        for change in changes:
-            if change.node != self.drag_node:
-                self._router.change(change.node, change.params, change.needs)
-            elif self._action is not None:
-                self._action.apply([change])
-            else:
-                self._remote.change_drag(change.params)
+        Raises UserError if they do not fit. What a node itself refuses in a drag comes later, in ``refused``.
+        """
+        after = revised(self.graph, node, params)
+        if "impl" in params:
+            cls, made = after.nodes[node].load()
+            cls.prepare(made)
+        revision = Revision.of(self.graph, after, node, params)
+        here = self._action is None and all(part.node in self._here.hosted for part, _ in revision.parts)
+        if self._drag is None or here:
+            revision.carry_out(self._change)
+        elif not (self._dragging and self._drag.post([revision])):
+            # It has ended, but until its stream is read its container answers nothing else.
+            self._changes_after_drag.append(revision)
+        self._run_on(after)
+
+    def _run_on(self, graph: ResolvedGraph) -> None:
+        self.graph = graph
+        self.record.params = lasting_params(graph)
+        if self._remote is not None:
+            self._remote.graph = graph  # what a container starts with that must be started anew
+
+    def _change(self, change: NodeChange) -> None:
+        """Tell the node; no drag runs."""
+        (self._action or self._router).change(change)
+
+    def _take_back(self, refusal: Refusal) -> None:
+        """A node has refused a change in a drag: all is as before."""
+        self._run_on(refusal.revision.taken_back(self.graph))
+        self.refused.append(refusal.why)
 
     # -- what happens ------------------------------------------------------------------------------------------
 
@@ -294,6 +303,8 @@ class App:
         if feedback is None:
             return False
         self._router.send(feedback.deliveries)
+        for refusal in feedback.refused:
+            self._take_back(refusal)
         if feedback.progress is not None:
             self._take(feedback.progress)
         return True
@@ -336,7 +347,11 @@ class App:
 
     def _flush_after_drag(self) -> None:
         changes, self._changes_after_drag = self._changes_after_drag, []
-        self._apply(changes)
+        for revision in changes:
+            try:
+                revision.carry_out(self._change)
+            except DragganError as error:
+                self._take_back(Refusal(revision, str(error)))
         waiting, self._after_drag = self._after_drag, []
         self._forward(waiting)
 
@@ -348,7 +363,7 @@ class App:
             self._after_drag = deliveries
             return
         if self._dragging and self._action is None and self._drag is not None:
-            away: list[Delivery | ParamsChange] = []
+            away: list[Arrival] = []
             for delivery in deliveries:
                 if delivery.node in self._here.hosted or delivery.node in self._router.sinks:
                     self._router.send([delivery])

@@ -180,7 +180,7 @@ class Batch:
             if not node:
                 raise UserError(f"params: '{key}' is of no node; write node.parameter as tracker.radius, or max_steps")
             if name == "impl":
-                raise UserError(f"params: '{key}' cannot change while the graph runs; choose it for the whole batch")
+                raise UserError(f"params: '{key}' is the same for all edits of a batch; choose it with --set")
             if node == DISPLAY and name in ("out", "video"):
                 raise UserError(f"params: '{key}' is the batch's to say; use id and video")
             changes.setdefault(node, {})[name] = value

@@ -22,7 +22,7 @@ LOOK = 0.01
 
 
 def set_param(app: App, assignment: str) -> None:
-    """Carry out the command ``set``: ``node.parameter=value``. Raises UserError if it does not fit."""
+    """The command ``set``: ``node.parameter=value`` or ``node.impl=name``. Raises UserError if it does not fit."""
     key, value = split_override(assignment)
     node, _, param = key.partition(".")
     app.change(node, {param: scalar(value)})
@@ -63,7 +63,7 @@ class Live:
             "redo": lambda _: app.redo(),
             "save": self._save,
             "open": self._open,
-            "set": lambda assignment: set_param(app, assignment),
+            "set": self._set,
         }
 
     def run(self) -> None:
@@ -113,6 +113,9 @@ class Live:
         for failure in self.app.failures[self._said_failures :]:
             self.say(str(failure), problem=True)
         self._said_failures = len(self.app.failures)
+        refused, self.app.refused = self.app.refused, []
+        for why in refused:
+            self.say(why, problem=True)
 
     def _keep(self) -> None:
         """Write what has changed: the session, and a picture that was asked for once it is drawn."""
@@ -131,6 +134,12 @@ class Live:
         frame = self.app.frame
         fits = frame is not None and frame.step == self.app.record.step and self.app.settled
         return frame if fits else None
+
+    def _set(self, assignment: str) -> None:
+        known = len(self.app.graph.notes)
+        set_param(self.app, assignment)
+        for note in self.app.graph.notes[known:]:
+            self.say(note)
 
     def _save(self, argument: str) -> None:
         path = Path(argument) if argument else fresh_path(self.out, self.app.record)

@@ -22,6 +22,7 @@ from typing import Any, ClassVar, Literal
 
 from pydantic import BaseModel, ConfigDict
 
+from draggan_runtime.errors import UserError
 from draggan_runtime.messages import Message
 
 Role = Literal["sync", "latched", "event"]
@@ -180,6 +181,19 @@ class Node:
     def new_state(self) -> Any:
         """A fresh state for a session."""
         return type(self).State()
+
+    def take_over(self, other: Node, state: Any) -> Any:
+        """A session's state to go on with, where this node replaces ``other``, whose ``state`` it is.
+
+        By default the same, if both keep states of one class. Raises UserError if it does not know how to go on.
+        """
+        if type(self).State is type(other).State:
+            return state
+        new, old = type(self).__name__, type(other).__name__
+        raise UserError(
+            f"node '{self.context.node_id}': {new} cannot go on from the state of {old}; start anew with "
+            f"--set {self.context.node_id}.impl=..."
+        )
 
     def snapshot(self, state: Any) -> dict[str, Any]:
         """The state as plain values, arrays, tensors and mappings of them, so that :meth:`restore` continues exactly.

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import numpy as np
 
+from draggan_runtime.errors import UserError
 from draggan_runtime.graph.model import ContainerSpec, Edge, Qos, ResolvedGraph, ResolvedNode, Restart
 from draggan_runtime.messages import (
     Begin,
@@ -75,6 +76,11 @@ class Generator(Node):
         if self.params.broken_configure:
             raise RuntimeError(self.params.broken_configure)
 
+    def change(self, params):
+        if params.rate < 0:
+            raise UserError("the rate is below 0")
+        super().change(params)
+
     def step(self, turns):
         for turn in turns:
             state = turn.state
@@ -134,6 +140,36 @@ class Tracker(Node):
                     size=SIZE,
                 ),
             )
+
+
+class Shifted(Tracker):
+    """Another tracker: without ``offset``, and always by 50 px."""
+
+    class Params(NodeParams):
+        fail_at: int = -1
+
+        @property
+        def offset(self):
+            return 50.0
+
+
+class Stuck(Shifted):
+    def configure(self):
+        raise RuntimeError("no weights")
+
+
+class Deaf(Tracker):
+    """Has no use for a goal."""
+
+    inputs = {"features": sync(Features)}
+
+
+class Remembering(Tracker):
+    """Keeps a state that no other tracker knows."""
+
+    @dataclass
+    class State:
+        seen: int = 0
 
 
 class Motion(Node):

@@ -16,6 +16,7 @@ from draggan_runtime.cli.bench_step import ConfigOption, DeviceOption, MaskOptio
 from draggan_runtime.cli.common import Format, FormatOption, SetOption, print_json
 from draggan_runtime.cli.lockstep import LockStep
 from draggan_runtime.errors import UserError
+from draggan_runtime.execution.changes import NodeChange
 
 
 def batch(
@@ -83,7 +84,7 @@ def _measure(
     runs: dict[tuple[int, bool], list[dict[str, float]]] = {case: [] for case in cases}
     for repeat in range(-1, repeats):  # the first warms up
         for n, batched in cases:
-            engine.container.change("generator", {"batch": n if batched else 1})
+            engine.container.change(NodeChange("generator", {"batch": n if batched else 1}))
             for i, name in enumerate(names[:n]):
                 turn = 2 * math.pi * i / len(names)
                 pairs = points(count, choice.size, (64 * math.cos(turn), 64 * math.sin(turn)))

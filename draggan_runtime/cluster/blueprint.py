@@ -11,7 +11,7 @@ from typing import Any
 
 from draggan_runtime import models
 from draggan_runtime.errors import UserError
-from draggan_runtime.execution.action import ParamsChange
+from draggan_runtime.execution.changes import NodeChange
 from draggan_runtime.graph.lasting import lasting_params, model_of
 from draggan_runtime.graph.model import ResolvedGraph
 from draggan_runtime.messages import Frame, Goal, LatentRequest, Mask
@@ -55,7 +55,7 @@ class Tuning:
     its result, as a session file has them."""
 
     own: dict[str, dict[str, Any]]
-    changes: tuple[ParamsChange, ...]
+    changes: tuple[NodeChange, ...]
     params: dict[str, dict[str, Any]]
 
 
@@ -63,13 +63,15 @@ def tuned(graph: ResolvedGraph, session: str, own: Own) -> Tuning:
     """What ``own`` parameters make of a graph for a session. Raises UserError if they do not fit."""
     changed = graph
     for node, params in own.items():
+        if "impl" in params:
+            raise UserError(
+                f"node '{node}': a cluster's sessions share its nodes; start one with --set {node}.impl=..."
+            )
         changed = changed.with_params(node, params)
     kept = {node: dict(params) for node, params in own.items() if params}
-    changes = [ParamsChange(node, params, None, session) for node, params in kept.items()]
+    changes = [NodeChange(node, params, None, session) for node, params in kept.items()]
     changes += [
-        ParamsChange(node, {}, needs, session)
-        for node, needs in changed.needs.items()
-        if needs != graph.needs.get(node)
+        NodeChange(node, {}, needs, session) for node, needs in changed.needs.items() if needs != graph.needs.get(node)
     ]
     return Tuning(kept, tuple(changes), lasting_params(changed))
 

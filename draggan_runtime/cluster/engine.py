@@ -13,7 +13,8 @@ from dataclasses import dataclass, replace
 
 from draggan_runtime.cluster.seats import ENTRY, Entry, Fairness, GoneError, Item, Seat
 from draggan_runtime.errors import DragganError
-from draggan_runtime.execution.action import DragAction, ParamsChange, Run
+from draggan_runtime.execution.action import DragAction, Run
+from draggan_runtime.execution.changes import NodeChange
 from draggan_runtime.execution.container import one_line
 from draggan_runtime.execution.delivery import Delivery
 from draggan_runtime.execution.parts import Delta
@@ -63,7 +64,7 @@ class Engine:
         self.seats[entry.session] = seat
         self._orders.put(lambda: self._enter(seat, entry))
 
-    def post(self, session: str, epoch: int, items: list[Delivery | ParamsChange]) -> None:
+    def post(self, session: str, epoch: int, items: list[Delivery | NodeChange]) -> None:
         """Messages and parameters for the next step boundary."""
         seat = self.seat(session, epoch)
         self._orders.put(lambda: self._receive(seat, items))
@@ -149,7 +150,7 @@ class Engine:
             # What it brought does not fit. That ends its drag, but not the engine and with it everybody else's.
             self._say_failure(seat, error, ENTRY)
 
-    def _receive(self, seat: Seat, items: list[Delivery | ParamsChange]) -> None:
+    def _receive(self, seat: Seat, items: list[Delivery | NodeChange]) -> None:
         for item in items:
             if isinstance(item, Delivery) and isinstance(item.message, Mask):
                 seat.masked = item.message.movable is not None

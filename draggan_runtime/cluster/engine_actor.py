@@ -17,7 +17,7 @@ from draggan_runtime.cluster.engine import Engine
 from draggan_runtime.cluster.log import log, log_to
 from draggan_runtime.cluster.memory import available_bytes, give_back, used_bytes
 from draggan_runtime.cluster.seats import Entry, Taken
-from draggan_runtime.execution.action import ParamsChange
+from draggan_runtime.execution.changes import NodeChange
 from draggan_runtime.execution.container import Container, one_line
 from draggan_runtime.execution.delivery import Delivery
 from draggan_runtime.execution.ray_host import RayPeer
@@ -103,7 +103,7 @@ class EngineActor:
         self._seen[entry.session] = time.monotonic()
         self.engine.open(entry)
 
-    async def post(self, session: str, epoch: int, items: list[Delivery | ParamsChange]) -> None:
+    async def post(self, session: str, epoch: int, items: list[Delivery | NodeChange]) -> None:
         """See :meth:`Engine.post`."""
         self.engine.post(session, epoch, items)
 

@@ -17,7 +17,7 @@ from draggan_runtime.cluster.protocol import mark
 from draggan_runtime.cluster.seats import ENTRY, Entry, Item
 from draggan_runtime.cluster.store import Kept, SessionStore
 from draggan_runtime.errors import UserError
-from draggan_runtime.execution.action import ParamsChange
+from draggan_runtime.execution.changes import NodeChange
 from draggan_runtime.execution.delivery import Delivery, along
 from draggan_runtime.execution.parts import nested
 from draggan_runtime.graph.model import DRAG, SESSION
@@ -43,7 +43,7 @@ _ENDS_DRAG = ("undo", "redo")
 class Orders:
     """What the engine shall be told, in this order: what changed, and whether a drag shall begin or end."""
 
-    items: list[Delivery | ParamsChange] = field(default_factory=list)
+    items: list[Delivery | NodeChange] = field(default_factory=list)
     begin: bool = False
     cancel: bool = False
 
@@ -73,7 +73,7 @@ class Keeper:
         self._here = {n for c in graph.containers.values() if c.place == "driver" for n in c.nodes}
         self._session = graph.find(SESSION) or ""
         self._drag = graph.find(DRAG) or ""
-        self._changes: tuple[ParamsChange, ...] = ()
+        self._changes: tuple[NodeChange, ...] = ()
         self.kept = store.read() or Kept(SessionRecord(id=id, model=blueprint.model, params=blueprint.params))
 
     # -- what it is --------------------------------------------------------------------------------------------
@@ -388,10 +388,10 @@ class Keeper:
 
     # -- edges -------------------------------------------------------------------------------------------------
 
-    def _introduction(self, dragging: bool = False) -> list[Delivery | ParamsChange]:
+    def _introduction(self, dragging: bool = False) -> list[Delivery | NodeChange]:
         """What the engine's nodes must know; while dragging their states hold the latent."""
         record = self.record
-        items: list[Delivery | ParamsChange] = []
+        items: list[Delivery | NodeChange] = []
         request = None
         if record.w_plus is not None and not (dragging and self.kept.parts):
             request = LatentRequest(session=record.id, step=record.step, w_plus=record.w_plus)

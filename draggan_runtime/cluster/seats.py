@@ -10,7 +10,8 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from draggan_runtime.errors import DragganError
-from draggan_runtime.execution.action import ParamsChange, Run
+from draggan_runtime.execution.action import Run
+from draggan_runtime.execution.changes import NodeChange
 from draggan_runtime.execution.delivery import Delivery
 from draggan_runtime.execution.parts import Delta
 from draggan_runtime.messages import NodeFailure, Progress
@@ -39,7 +40,7 @@ class Entry:
     session: str
     epoch: int
     deliveries: list[Delivery] = field(default_factory=list)
-    changes: list[ParamsChange] = field(default_factory=list)
+    changes: list[NodeChange] = field(default_factory=list)
     snapshot: dict[str, Any] | None = None
     watched: bool = True
     drag_steps: int = 0

@@ -17,6 +17,8 @@ from typing import Any
 import numpy as np
 
 from draggan_runtime.builtin import Drag
+from draggan_runtime.errors import DragganError
+from draggan_runtime.execution.changes import NodeChange, Refusal, Revision
 from draggan_runtime.execution.delivery import Delivery
 from draggan_runtime.execution.router import Router
 from draggan_runtime.graph.model import ResolvedGraph
@@ -46,23 +48,15 @@ def arrival_distance(points: int, arrived: float | None, height: int) -> float:
 
 @dataclass
 class Feedback:
-    """One item of a drag's stream: its progress, and messages for nodes in the consumer's process."""
+    """One item of a drag's stream: its progress, messages for nodes in the consumer's process, what was refused."""
 
     progress: Progress | None = None
     deliveries: list[Delivery] = field(default_factory=list)
+    refused: list[Refusal] = field(default_factory=list)
 
 
-@dataclass(frozen=True)
-class ParamsChange:
-    """New parameters for a node while it runs, and what its consumers read now (None: as before).
-
-    ``session``: whom they are for; None: for all.
-    """
-
-    node: str
-    params: dict[str, Any]
-    needs: dict[str, Any] | None = None
-    session: str | None = None
+#: What comes from outside while a drag runs.
+Arrival = Delivery | NodeChange | Revision
 
 
 class Inbox:
@@ -70,7 +64,7 @@ class Inbox:
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
-        self._items: list[Delivery | ParamsChange] = []
+        self._items: list[Arrival] = []
         self._open = False
         self.cancelled = threading.Event()
 
@@ -79,14 +73,14 @@ class Inbox:
             self._open = True
             self.cancelled.clear()
 
-    def post(self, items: list[Delivery | ParamsChange]) -> bool:
+    def post(self, items: list[Arrival]) -> bool:
         """Leave items for the next step boundary; False if no drag runs (then nothing was taken)."""
         with self._lock:
             if self._open:
                 self._items.extend(items)
             return self._open
 
-    def drain(self, close: bool = False) -> list[Delivery | ParamsChange]:
+    def drain(self, close: bool = False) -> list[Arrival]:
         with self._lock:
             self._open = self._open and not close
             taken, self._items = self._items, []
@@ -103,6 +97,7 @@ class DragAction:
         self.tuned: dict[str, Any] = {}  # by session, where it has parameters of its own
         self.inbox = Inbox()
         self._received: dict[str, dict[str, Message]] = {}
+        self._refused: list[Refusal] = []
         router.sinks[node_id] = self._receive
 
     def _receive(self, delivery: Delivery) -> None:
@@ -136,41 +131,63 @@ class DragAction:
                 yield Feedback(deliveries=deliveries)
             else:
                 time.sleep(0.002)
-        if deliveries := self.router.take_outside():
-            yield Feedback(deliveries=deliveries)
+        last = self._feedback()
+        if last.deliveries or last.refused:
+            yield last
 
     def _steps(self, run: Run) -> Iterator[Feedback]:
         run.begin()
         while True:
             progress = run.report()
-            yield Feedback(progress, self.router.take_outside())
+            yield self._feedback(progress)
             if progress.stopped:
                 return
-            self.apply(self.inbox.drain())
+            arrived = self.inbox.drain()
+            self.apply(arrived)
             if self.inbox.cancelled.is_set() or not run.wanted:
-                yield Feedback(replace(progress, stopped="cancelled"), self.router.take_outside())
+                yield self._feedback(replace(progress, stopped="cancelled"))
                 return
             self.router.idle(busy=True)
-            self.step([run])
+            if any(isinstance(item, Revision) and item.replaces for item in arrived):
+                run.begin(resume=True)  # what is new has yet to see where the drag is: this step once more
+            else:
+                self.step([run])
+
+    def _feedback(self, progress: Progress | None = None) -> Feedback:
+        refused, self._refused = self._refused, []
+        return Feedback(progress, self.router.take_outside(), refused)
 
     def step(self, runs: Iterable[Run]) -> None:
         """Let each run's gradient through, all at once, so that what can be computed together is."""
         self.router.emit(self.node_id, "gradient", *(run.gradient() for run in runs))
         self.router.settle()
 
-    def apply(self, items: list[Delivery | ParamsChange]) -> None:
-        """Take in what came from outside; everything has it before this returns."""
+    def apply(self, items: Iterable[Arrival]) -> None:
+        """Take in what came from outside; everything has it before this returns.
+
+        A revision that is refused is told with the next feedback.
+        """
         for item in items:
             if isinstance(item, Delivery):
                 self.router.send([item])
-            elif item.node != self.node_id:
-                self.router.change(item.node, item.params, item.needs, item.session)
-            elif item.session is None:
-                self.params = Drag.Params(**{**self.params.model_dump(), **item.params})
+            elif isinstance(item, NodeChange):
+                self.change(item)
             else:
-                known = self.tuned.get(item.session, self.params)
-                self.tuned[item.session] = Drag.Params(**{**known.model_dump(), **item.params})
+                try:
+                    item.carry_out(self.change)
+                except DragganError as error:
+                    self._refused.append(Refusal(item, str(error)))
         self.router.settle()
+
+    def change(self, change: NodeChange) -> None:
+        """Change a node, wherever it is, or the drag itself. Raises UserError if it refuses."""
+        if change.node != self.node_id:
+            self.router.change(change)
+        elif change.session is None:
+            self.params = Drag.Params(**{**self.params.model_dump(), **change.params})
+        else:
+            known = self.tuned.get(change.session, self.params)
+            self.tuned[change.session] = Drag.Params(**{**known.model_dump(), **change.params})
 
 
 class Run:

@@ -5,6 +5,7 @@ It matches messages by session and step, keeps the sessions' states, and turns w
 
 from __future__ import annotations
 
+import contextlib
 import os
 import time
 import traceback
@@ -13,13 +14,14 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from draggan_runtime.errors import DragganError, StartError
+from draggan_runtime.errors import DragganError, StartError, UserError
 from draggan_runtime.execution.aside import Aside
+from draggan_runtime.execution.changes import NodeChange
 from draggan_runtime.execution.costs import Costs
 from draggan_runtime.execution.delivery import Delivery, Outcome, Waiting, along
 from draggan_runtime.execution.parts import Delta, Parts, apply, between, flat
 from draggan_runtime.execution.share import Share
-from draggan_runtime.graph.model import ContainerSpec, Edge, ResolvedGraph
+from draggan_runtime.graph.model import ContainerSpec, Edge, ResolvedGraph, ResolvedNode
 from draggan_runtime.messages import Message, NodeFailure
 from draggan_runtime.node import Context, Node, Turn
 from draggan_runtime.threads import at_most
@@ -99,6 +101,29 @@ class Hosted:
         if tuning.needs is not self.node.context.needs:
             self.node.change_needs(tuning.needs)
 
+    def change(self, change: NodeChange) -> None:
+        """New parameters or needs, for a session or for all that have nothing of their own."""
+        before = self.common if change.session is None else self.tuned.get(change.session, self.common)
+        params = self.node.Params(**{**before.params.model_dump(), **change.params}) if change.params else before.params
+        after = Tuning(params, before.needs if change.needs is None else change.needs)
+        self.tune(after)  # at once, for the node may refuse it
+        if change.session is None:
+            self.common = after
+        else:
+            self.tuned[change.session] = after
+
+    def replace(self, node: Node, impl: str) -> None:
+        """Let ``node``, which is started, go on in the place of this one, with the sessions as they are."""
+        old = self.node
+        self.states = {session: node.take_over(old, state) for session, state in self.states.items()}
+        self.node, self.impl = node, impl
+        self.sync_ports = [name for name, port in node.inputs.items() if port.role == "sync"]
+        self.common = Tuning(node.params, node.context.needs)
+        self.tuned.clear()
+        with contextlib.suppress(Exception):  # it is gone, however it goes
+            old.deactivate()
+            old.cleanup()
+
     def check(self, turn: Turn) -> None:
         """Raise what the turn failed with, or TypeError if it emitted something the node does not declare."""
         if turn.failure is not None:
@@ -123,6 +148,7 @@ class Container:
         self.spec = spec
         self.hosted: dict[str, Hosted] = {}
         self.configuring = ""
+        self._device = "cpu"
         self.watcher: Callable[[str, Turn], None] | None = None
         self.costs = Costs()
         self._waiting = Waiting()
@@ -138,22 +164,29 @@ class Container:
         """Make and configure the nodes in the order of the graph. Raises StartError that names the node."""
         if self.spec is None:
             return
-        device = self._prepare_torch(self.spec)
+        self._device = self._prepare_torch(self.spec)
         for node_id in self.spec.nodes:
             resolved = self.graph.nodes[node_id]
             if resolved.impl.name.startswith("runtime/"):
                 continue
             self.configuring = node_id
             try:
-                cls, params = resolved.load()
-                node = cls(params, Context(node_id, device, self.graph.needs.get(node_id, {})))
-                node.configure()
-                node.activate()
-            except Exception as error:
+                node = self._started(resolved, self.graph.needs.get(node_id, {}))
+            except StartError:
                 self.close()
-                raise StartError(f"node '{node_id}' ({resolved.impl.name}) did not start: {one_line(error)}") from error
+                raise
             self.hosted[node_id] = Hosted(node, resolved.impl.name, self.graph)
         self.configuring = ""
+
+    def _started(self, resolved: ResolvedNode, needs: Mapping[str, Any]) -> Node:
+        try:
+            cls, params = resolved.load()
+            node = cls(params, Context(resolved.id, self._device, needs))
+            node.configure()
+            node.activate()
+        except Exception as error:
+            raise StartError(f"node '{resolved.id}' ({resolved.impl.name}) did not start: {one_line(error)}") from error
+        return node
 
     def prepare_thread(self) -> None:
         """Let this thread step the nodes too: torch keeps its number of threads by thread."""
@@ -364,27 +397,23 @@ class Container:
 
     # -- parameters and sessions -------------------------------------------------------------------------------
 
-    def change(
-        self,
-        node_id: str,
-        params: Mapping[str, Any],
-        needs: Mapping[str, Any] | None = None,
-        session: str | None = None,
-    ) -> None:
-        """Give a node new parameters while it runs, or tell it what its consumers read now.
+    def change(self, change: NodeChange) -> None:
+        """Change a node while it runs, for a session or for all that have nothing of their own.
 
-        ``session``: whom that is for; None: for all that have none of their own.
+        Raises UserError if the node refuses that, or what it shall run does not start; then all is as before.
         """
-        self._aside.wait(node_id)
-        hosted = self.hosted[node_id]
-        before = hosted.common if session is None else hosted.tuned.get(session, hosted.common)
-        changed = hosted.node.Params(**{**before.params.model_dump(), **params}) if params else before.params
-        after = Tuning(changed, before.needs if needs is None else needs)
-        hosted.tune(after)  # at once, for the node may refuse it
-        if session is None:
-            hosted.common = after
-        else:
-            hosted.tuned[session] = after
+        self._aside.wait(change.node)
+        hosted = self.hosted[change.node]
+        try:
+            if change.impl is None:
+                hosted.change(change)
+            else:
+                resolved = ResolvedNode(change.node, change.impl, change.params)
+                hosted.replace(self._started(resolved, hosted.common.needs), change.impl.name)
+        except DragganError as error:
+            raise UserError(str(error)) from error
+        except Exception as error:
+            raise UserError(f"node '{change.node}' ({hosted.impl}) cannot change: {one_line(error)}") from error
 
     def snapshot(self, session: str) -> dict[str, Any]:
         """By node id, the session's state as plain values and arrays."""

@@ -26,7 +26,8 @@ import ray
 from ray.exceptions import RayActorError, RayTaskError
 
 from draggan_runtime.errors import StartError
-from draggan_runtime.execution.action import DragAction, Feedback, ParamsChange
+from draggan_runtime.execution.action import Arrival, DragAction, Feedback
+from draggan_runtime.execution.changes import NodeChange
 from draggan_runtime.execution.container import Container, one_line
 from draggan_runtime.execution.costs import Costs, EdgeCosts
 from draggan_runtime.execution.delivery import Delivery, Outcome, along
@@ -167,17 +168,13 @@ class ContainerActor:
             yield cast(Feedback, Parcel(feedback, crossing, self.container.costs))
             self.container.costs.held(crossing, time.perf_counter() - started)
 
-    def change(
-        self, node: str, params: dict[str, Any], needs: Mapping[str, Any] | None, session: str | None = None
-    ) -> None:
-        """See :meth:`Container.change`."""
+    def change(self, change: NodeChange) -> None:
+        """See :meth:`Container.change`, and of the drag :meth:`DragAction.change`."""
         with self._turn:
-            self.container.change(node, params, needs, session)
-
-    def change_drag(self, params: dict[str, Any]) -> None:
-        """New parameters for the drag action."""
-        assert self.action is not None
-        self.action.apply([ParamsChange(self.action.node_id, params)])
+            if self.action is not None and change.node == self.action.node_id:
+                self.action.change(change)
+            else:
+                self.container.change(change)
 
     def snapshot(self, session: str) -> dict[str, Any]:
         """See :meth:`Container.snapshot`."""
@@ -222,7 +219,7 @@ class ContainerActor:
         return self.container.configuring
 
     @ray.method(concurrency_group="control")
-    def post(self, items: list[Delivery | ParamsChange]) -> bool:
+    def post(self, items: list[Arrival]) -> bool:
         """Leave items for the running drag's next step boundary; False if none runs."""
         return self.action is not None and self.action.inbox.post(items)
 
@@ -351,9 +348,9 @@ class RayPeer:
     def catch_up(self, deliveries: list[Delivery]) -> RayTicket:
         return RayTicket(self.handle.catch_up, deliveries, self.costs)
 
-    def change(self, node: str, params: dict[str, Any], needs: Mapping[str, Any] | None, session: str | None) -> None:
+    def change(self, change: NodeChange) -> None:
         try:
-            ray.get(self.handle.change.remote(node, params, needs, session))
+            ray.get(self.handle.change.remote(change))
         except RayTaskError as error:
             raise error.cause or error from None  # Ray's own text is a traceback
 
@@ -411,10 +408,6 @@ class RayContainers:
 
     def _connect(self) -> None:
         ray.get([handle.connect.remote(self.handles) for handle in self.handles.values()])
-
-    def change_drag(self, params: dict[str, Any]) -> None:
-        """New parameters for the drag action, in its home."""
-        ray.get(self.handles[self.graph.home or ""].change_drag.remote(params))
 
     def restart(self, name: str) -> RayPeer:
         """Start a dead container anew and tell the others where it is. Raises StartError."""
@@ -474,7 +467,7 @@ class RayDrag:
         ready, _ = ray.wait([self._stream], timeout=timeout)
         return ray.get(next(self._stream)) if ready else None
 
-    def post(self, items: list[Delivery | ParamsChange]) -> bool:
+    def post(self, items: list[Arrival]) -> bool:
         deliveries = [item for item in items if isinstance(item, Delivery)]
         started = time.perf_counter()
         taken: bool = ray.get(self.handle.post.remote(Parcel(items, deliveries, self.costs)))

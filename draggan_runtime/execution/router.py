@@ -7,6 +7,7 @@ from collections import deque
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any, Protocol
 
+from draggan_runtime.execution.changes import NodeChange
 from draggan_runtime.execution.container import Container
 from draggan_runtime.execution.delivery import Delivery, Outcome, Waiting, along
 from draggan_runtime.execution.parts import Delta
@@ -38,7 +39,7 @@ class Peer(Protocol):
         """Hand over ``latest`` messages, and let the container do all that waits for idle time."""
         ...
 
-    def change(self, node: str, params: dict[str, Any], needs: Mapping[str, Any] | None, session: str | None) -> None:
+    def change(self, change: NodeChange) -> None:
         """See :meth:`Container.change`."""
         ...
 
@@ -188,14 +189,12 @@ class Router:
                 self.absorb(done)
         return outcome.pending or any(not lane.quiet for lane in self._lanes.values())
 
-    def change(
-        self, node: str, params: dict[str, Any], needs: Mapping[str, Any] | None, session: str | None = None
-    ) -> None:
+    def change(self, change: NodeChange) -> None:
         """See :meth:`Container.change`; wherever the node is."""
-        if node in self.here.hosted:
-            self.here.change(node, params, needs, session)
-        elif self._owner[node] in self.peers:
-            self.peers[self._owner[node]].change(node, params, needs, session)
+        if change.node in self.here.hosted:
+            self.here.change(change)
+        elif self._owner[change.node] in self.peers:
+            self.peers[self._owner[change.node]].change(change)
 
     def replace_peer(self, name: str, peer: Peer) -> None:
         """A container was started anew: what was under way there is lost."""

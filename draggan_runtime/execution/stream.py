@@ -5,8 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Protocol
 
-from draggan_runtime.execution.action import DragAction, Feedback, ParamsChange
-from draggan_runtime.execution.delivery import Delivery
+from draggan_runtime.execution.action import Arrival, DragAction, Feedback
 
 
 class DragStream(Protocol):
@@ -16,7 +15,7 @@ class DragStream(Protocol):
         """The next item if one comes within ``timeout`` s. Raises StopIteration at the end."""
         ...
 
-    def post(self, items: list[Delivery | ParamsChange]) -> bool:
+    def post(self, items: list[Arrival]) -> bool:
         """Leave items for the next step boundary; False if the drag has ended."""
         ...
 
@@ -35,7 +34,7 @@ class LocalDrag:
     def next(self, timeout: float) -> Feedback | None:
         return next(self._items)
 
-    def post(self, items: list[Delivery | ParamsChange]) -> bool:
+    def post(self, items: list[Arrival]) -> bool:
         return self._action.inbox.post(items)
 
     def cancel(self) -> None:

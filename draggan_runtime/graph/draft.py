@@ -51,13 +51,14 @@ class Tie:
 
 @dataclass
 class NodeDraft:
-    """A node as the layers so far describe it."""
+    """A node as the layers so far describe it. ``spare``: see :class:`~draggan_runtime.graph.model.ResolvedNode`."""
 
     id: str
     impl: str
     impl_origin: Origin
     origin: Origin
     params: dict[str, Given] = field(default_factory=dict)
+    spare: dict[str, Any] = field(default_factory=dict)
     inputs: dict[str, Tie] = field(default_factory=dict)
     outputs: list[str] | None = None
     container: str | None = None

@@ -86,7 +86,7 @@ def _resolve(name: str, drafts: Drafts, containers: Containers, engines: Engines
     for node, draft in drafts.items():
         notes += settle(draft, classes[node])
         values = {param: given.value for param, given in draft.params.items()}
-        nodes[node] = ResolvedNode(node, impls[node].ref, values)
+        nodes[node] = ResolvedNode(node, impls[node].ref, values, draft.spare)
     wiring = wire(drafts, classes)
     edges = tuple(wiring.edges)
     return ResolvedGraph(

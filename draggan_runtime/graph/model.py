@@ -93,11 +93,15 @@ class Engines:
 
 @dataclass(frozen=True)
 class ResolvedNode:
-    """A node to be made: ``params`` are those given (checked), by name; defaults are the class's own."""
+    """A node to be made: ``params`` are those given (checked), by name; defaults are the class's own.
+
+    ``spare``: those given to implementations that this one replaced, and that it does not have.
+    """
 
     id: str
     impl: ImplRef
     params: dict[str, Any] = field(default_factory=dict)
+    spare: dict[str, Any] = field(default_factory=dict)
 
     def load(self) -> tuple[type[Node], NodeParams]:
         """The class and its parameters. Raises UserError if the class cannot be loaded here."""

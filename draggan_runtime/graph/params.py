@@ -18,7 +18,7 @@ from draggan_runtime.registry import close_matches
 
 
 def settle(draft: NodeDraft, cls: type[Node]) -> list[str]:
-    """Check the draft's parameters; drop those meant for an implementation now replaced, and note each.
+    """Check the draft's parameters; set those aside that an implementation now replaced was given, and note each.
 
     Raises UserError at the line of the first that does not fit.
     """
@@ -27,7 +27,7 @@ def settle(draft: NodeDraft, cls: type[Node]) -> list[str]:
         if name in cls.Params.model_fields:
             continue
         if given.origin.layer < draft.impl_origin.layer:
-            del draft.params[name]
+            draft.spare[name] = draft.params.pop(name).value
             notes.append(f"{draft.id}.{name} is left out: {draft.impl} does not have it")
         else:
             raise UserError(f"{draft.at(given.origin)}: {unknown(name, draft.impl, cls)}")

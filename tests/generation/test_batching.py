@@ -20,6 +20,7 @@ from draggan_nodes.generation.styles import Styles
 from draggan_runtime import models
 from draggan_runtime.cli.bench_session import Choice, points
 from draggan_runtime.cli.lockstep import LockStep
+from draggan_runtime.execution.changes import NodeChange
 from draggan_runtime.messages import Begin, FeatureGradient, Goal, Latent, Mask, NeedBoxes, PointPair
 from draggan_runtime.node import Context, Need, Turn
 
@@ -39,6 +40,7 @@ ONE, ALL = Window(20, 26, 25, 31), Window(0, 32, 0, 32)
 WANTED = {
     "boxes": ("64", [[ONE], [Window(3, 9, 40, 46), Window(35, 41, 20, 26)], [Window(0, 6, 58, 64)], [ONE]]),
     "many boxes": ("64", [[ONE], [Window(r, r + 6, c, c + 6) for r in (4, 22, 40) for c in (8, 31, 50)]]),
+    "pictures": ("rgb", [[Window(7, 38, 12, 43)], [Window(0, 31, 33, 64), Window(20, 41, 20, 26)]]),
     "whole maps": ("32", [[ALL], [ALL]]),
     "whole maps and boxes": ("32", [[ALL], [ALL, ONE]]),
 }
@@ -123,7 +125,7 @@ def test_whose_gradient_is_not_given_adds_nothing_to_the_others(exact):
 def test_cells_that_nobody_needs_are_taken_from_the_session_s_own():
     """Of another's, numbers that are not finite would come along."""
     wanted = [[ONE], [Window(41, 43, 9, 11)], [Window(3, 4, 40, 46), Window(50, 56, 41, 43)]]
-    steps = plan({8: wanted}, 3, (4, 4), torch.device("cpu")).steps
+    steps = plan([(8, wanted)], 3, (4, 4), torch.device("cpu")).steps
     for before, step in pairwise(steps):
         if step.sources is None:
             continue
@@ -396,7 +398,7 @@ def test_drags_in_one_batch_end_where_they_end_alone():
     names = ["a", "b"]
 
     def drag(batch):
-        engine.container.change("generator", {"batch": batch})
+        engine.container.change(NodeChange("generator", {"batch": batch}))
         for i, name in enumerate(names):
             engine.picture(name, 7 + i, points(1 + i, (1024, 1024), (64, 16 * i)))
         engine.begin(names)

@@ -42,13 +42,16 @@ def assert_near(ours, theirs):
     torch.testing.assert_close(ours, theirs, rtol=0, atol=RELATIVE * theirs.abs().max().item())
 
 
-def assert_agree(network, level, wanted, slots=None):
-    """Boxes and whole maps of as many latents as ``wanted`` has: values, and the gradient of all boxes together."""
-    w_plus = w_plus_of(network, *range(1, len(wanted) + 1)).requires_grad_()
-    boxes = network.boxes(Styles(w_plus, slots), {level: wanted})[level]
-    maps = network.features(w_plus, [level], slots=slots)[level]
-    crops = [[x[:, t:b, left:right] for t, b, left, right in of] for x, of in zip(maps, wanted, strict=True)]
-    ours, theirs = list(chain(*boxes)), list(chain(*crops))
+def assert_agree(network, wanted, slots=None):
+    """Boxes and whole maps of ``wanted``, by level of as many latents: values, and the gradient of all together."""
+    count = max(map(len, wanted.values()))
+    w_plus = w_plus_of(network, *range(1, count + 1)).requires_grad_()
+    boxes = network.boxes(Styles(w_plus, slots), wanted)
+    maps = network.features(w_plus, wanted, slots=slots)
+    ours, theirs = [], []
+    for level, all_ in wanted.items():
+        ours += chain(*boxes[level])
+        theirs += [x[:, t:b, left:right] for x, of in zip(maps[level], all_, strict=True) for t, b, left, right in of]
     for one, other in zip(ours, theirs, strict=True):
         assert_near(one, other)
     slopes = [slope(values, seed) for seed, values in enumerate(theirs)]
@@ -81,7 +84,7 @@ def test_boxes_agree_with_the_whole_map(case, places, size):
     network, level = case
     side = int(level)
     wanted = [square(side, *at, size) for at in places]
-    assert_agree(network, level, [wanted], network.coarse_slots)
+    assert_agree(network, {level: [wanted]}, network.coarse_slots)
 
 
 @st.composite
@@ -95,13 +98,35 @@ def any_windows(draw, side):
 def test_any_boxes_of_any_latents_agree_with_the_whole_map(data):
     network, side = models.find("stylegan2:64").load("cpu"), 32
     wanted = [data.draw(any_windows(side)) for _ in range(data.draw(st.integers(1, 3)))]
-    assert_agree(network, str(side), wanted)
+    assert_agree(network, {str(side): wanted})
+
+
+@settings(max_examples=4, deadline=None)
+@given(data=st.data())
+def test_any_boxes_of_pictures_and_of_the_map_they_are_made_of_agree_with_the_whole(data):
+    network, count = models.find("stylegan2:64").load("cpu"), data.draw(st.integers(1, 2))
+    wanted = {level: [data.draw(any_windows(64)) for _ in range(count)] for level in ("64", "rgb")}
+    assert_agree(network, wanted)
+
+
+def test_boxes_of_the_picture_agree_with_the_whole_picture(case):
+    """Of two sessions, one of which wants boxes of a feature map besides."""
+    network, level = case
+    places = PLACES["two far apart"], PLACES["opposite corners"]
+    pictures = [[square(network.size[0], *at, 31) for at in of] for of in places]
+    features = [[square(int(level), *at, 6) for at in places[0]], []]
+    assert_agree(network, {"rgb": pictures, level: features}, network.coarse_slots)
+
+
+def test_boxes_of_the_picture_and_of_the_last_map_under_them():
+    network = models.find("ffhq").load("cpu")
+    assert_agree(network, {"rgb": [[Window(501, 533, 498, 529)]], "512": [[Window(260, 270, 240, 262)]]})
 
 
 @settings(max_examples=15, deadline=None)
 @given(wanted=any_windows(64))
 def test_any_boxes_of_the_default_model_agree_with_the_whole_map(wanted):
-    assert_agree(models.find("ffhq").load("cpu"), "64", [wanted])
+    assert_agree(models.find("ffhq").load("cpu"), {"64": [wanted]})
 
 
 def test_boxes_of_several_levels_at_once(case):
@@ -143,22 +168,38 @@ def test_kept_styles_of_what_does_not_move_give_the_same(case):
     assert torch.count_nonzero(gradient[:, slots:]) == 0
 
 
-@pytest.mark.parametrize("size", [6, 32])
-def test_the_products_that_boxes_take_are_known_before(case, size):
-    """About: against torch's own counter."""
-    network, level = case
-    wanted = {level: [[Window(8, 8 + size, 4, 4 + size)]]}
+def products_counted(network, wanted):
+    """By torch's own counter."""
     styles = Styles(w_plus_of(network, 1))
     network.boxes(styles, wanted)
-    with FlopCounterMode(display=False) as counter:
+    with FlopCounterMode(display=False) as counter, torch.no_grad():
         network.boxes(styles, wanted)
-    counted = counter.get_total_flops() / 2
-    assert 0.7 < network.products(wanted) / counted < 1.3
+    return counter.get_total_flops() / 2
+
+
+@pytest.mark.parametrize("size", [6, 32])
+@pytest.mark.parametrize("picture", [False, True])
+def test_the_products_that_boxes_take_are_known_before(case, size, picture):
+    """About."""
+    network, level = case
+    wanted = {level: [[Window(8, 8 + size, 4, 4 + size)]]}
+    if picture:
+        wanted["rgb"] = [[Window(50, 50 + 2 * size, 21, 21 + 2 * size)]]
+    assert 0.7 < network.products(wanted) / products_counted(network, wanted) < 1.3
+
+
+@pytest.mark.parametrize(("name", "part"), [("ffhq", 0.08), ("stylegan2:256", 0.2)])
+def test_a_box_of_the_picture_costs_a_small_part_of_it(name, part):
+    """What a picture tracker reads around a point, 75 px at 512."""
+    network = models.find(name).load("cpu")
+    side = network.size[0]
+    box, whole_picture = square(side, 0.5, 0.5, round(75 / 512 * side)), Window(0, side, 0, side)
+    assert network.products({"rgb": [[box]]}) < part * network.products({"rgb": [[whole_picture]]})
 
 
 def test_a_small_box_of_a_large_map_computes_a_small_part_of_it():
     """10 x 10 cells of the 128 map of a config-f StyleGAN2: tiles down to the map of 16 rows."""
-    steps = plan({10: [[Window(60, 70, 61, 71)]]}, 1, (4, 4), torch.device("cpu")).steps
+    steps = plan([(10, [[Window(60, 70, 61, 71)]])], 1, (4, 4), torch.device("cpu")).steps
     computed = {step.tiles.size[0]: step.tiles.rows * step.tiles.columns for step in steps}
     assert computed[128] == 100
     assert computed[64] <= 9 * 9
@@ -168,7 +209,7 @@ def test_a_small_box_of_a_large_map_computes_a_small_part_of_it():
 
 def test_boxes_that_cover_most_of_the_map_become_the_whole_map():
     wanted = [Window(r, r + 10, c, c + 10) for r in range(0, 128, 10) for c in range(0, 128, 10) if max(r, c) <= 118]
-    steps = plan({10: [wanted]}, 1, (4, 4), torch.device("cpu")).steps
+    steps = plan([(10, [wanted])], 1, (4, 4), torch.device("cpu")).steps
     assert all(step.tiles.whole for step in steps)
 
 

@@ -116,7 +116,7 @@ def test_an_edit_with_an_id_is_found_again_on_another_line(made):
         ({"params": {"tracker.radius": "wide"}}, "'radius' of tracking/nearest"),
         ({"params": {"max_steps": 0}}, "'max_steps' of runtime/drag"),
         ({"params": {"generator.model": "cats"}}, "'model' cannot change while the graph runs"),
-        ({"params": {"tracker.impl": "tracking/none"}}, "'tracker.impl' cannot change while the graph runs"),
+        ({"params": {"tracker.impl": "tracking/none"}}, "'tracker.impl' is the same for all edits"),
         ({"params": {"display.out": "/tmp"}}, "use id and video"),
         ({"id": "NINE"}, "'NINE' is taken by line 1"),
         ({"id": "results.jsonl"}, "'results.jsonl' is taken"),

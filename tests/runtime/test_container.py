@@ -9,6 +9,7 @@ import pytest
 import torch
 from toy import toy_graph
 
+from draggan_runtime.execution.changes import NodeChange
 from draggan_runtime.execution.container import Container
 from draggan_runtime.execution.delivery import Delivery, Waiting
 from draggan_runtime.execution.share import Share
@@ -148,10 +149,10 @@ def test_what_fails_aside_is_reported_as_ever(container, slow_renderer, monkeypa
 def test_parameters_wait_only_for_their_own_node(container, slow_renderer):
     container.deliver([Delivery("renderer", "latent", latent(1), latest=1)])
     container.idle(busy=True)
-    container.change("tracker", {})
+    container.change(NodeChange("tracker", {}))
     assert container._aside.collect(wait=False) is None  # still at it
     threading.Timer(0.1, slow_renderer.set).start()
-    container.change("renderer", {})
+    container.change(NodeChange("renderer", {}))
     assert container._aside.collect(wait=False) is not None
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 
 import torch
 
@@ -37,34 +37,33 @@ class Layered(ABC):
         """What ``step`` computes of layer i ``[T, C, rows, columns]``, from what the layer before gave."""
 
     @abstractmethod
-    def add_rgb(self, styles: Styles, i: int, x: torch.Tensor, rgb: torch.Tensor | None) -> torch.Tensor | None:
-        """The RGB after layer i, which gave the whole maps x, from that after layer i - 2."""
+    def rgb(
+        self, styles: Styles, i: int, x: torch.Tensor, before: torch.Tensor | None, step: Step
+    ) -> torch.Tensor | None:
+        """The RGB of the cells of x ``[T, C, rows, columns]``, which is what ``step`` computes of layer i.
+
+        ``before``: that of the layer before, None where it has none.
+        """
 
     def features(
         self, w_plus: torch.Tensor, levels: Iterable[str], *, slots: int | None = None
     ) -> dict[str, torch.Tensor]:
-        return self._maps(Styles(w_plus, slots), self._known(levels))
+        wanted = self._known(levels)
+        layers = max((self._layer_of(level) + 1 for level in wanted), default=0)
+        return self._maps(Styles(w_plus, slots), whole_steps(layers, len(w_plus), self._first_size), wanted)
 
     def boxes(self, styles: Styles, windows: Windows) -> dict[str, list[list[torch.Tensor]]]:
         self._known(windows)
-        out: dict[str, list[list[torch.Tensor]]] = {level: [[] for _ in of] for level, of in windows.items()}
-        how = _plan(windows, len(styles.w_plus), self.constant)
-        given = dict(enumerate(self._outputs(styles, how.steps)))
-        for level in windows:
-            i = layer_of(level, self.constant.shape[-2])
-            if i is not None and i in how.windows:
-                out[level] = _cut(given[i], how.windows[i])
-        if any(windows.get(RGB, ())):
-            for i, picture in enumerate(self._maps(styles, {RGB})[RGB]):
-                out[RGB][i] = [picture[:, top:bottom, left:right] for top, bottom, left, right in windows[RGB][i]]
-        return out
+        wanted = {level: of for level, of in windows.items() if any(of)}
+        how = self._plan(wanted, len(styles.w_plus))
+        maps = self._maps(styles, how.steps, wanted.keys())
+        cut = {level: _cut(maps[level], places) for level, places in zip(wanted, how.windows, strict=True)}
+        return {level: cut.get(level, [[] for _ in of]) for level, of in windows.items()}
 
     def products(self, windows: Windows) -> int:
-        by_cell = self.products_by_cell
-        count = max(map(len, windows.values()), default=1)
-        whole = any(windows.get(RGB, ()))
-        steps = self._whole_steps(count) if whole else _plan(windows, count, self.constant).steps
-        return sum(step.tiles.cells * each for step, each in zip(steps, by_cell, strict=False))
+        wanted = {level: of for level, of in windows.items() if any(of)}
+        steps = self._plan(wanted, max(map(len, windows.values()), default=1)).steps
+        return sum(step.tiles.cells * each for step, each in zip(steps, self.products_by_cell, strict=False))
 
     def constant_of(self, w_plus: torch.Tensor) -> torch.Tensor:
         """The constant, of each latent of ``w_plus`` ``[B, num_ws, w_dim]``."""
@@ -77,44 +76,33 @@ class Layered(ABC):
             raise KeyError(f"no level {sorted(unknown)}")
         return wanted
 
-    def _whole_steps(self, count: int) -> tuple[Step, ...]:
-        first = self.constant.shape[-2], self.constant.shape[-1]
-        return whole_steps(len(self.products_by_cell), count, first)
+    @property
+    def _first_size(self) -> tuple[int, int]:
+        """Rows and columns of the constant."""
+        return self.constant.shape[-2], self.constant.shape[-1]
 
-    def _outputs(self, styles: Styles, steps: Sequence[Step]) -> Iterator[torch.Tensor]:
-        """What each layer gives."""
-        x = self.constant_of(styles.w_plus)
+    def _layer_of(self, level: str) -> int:
+        """The layer whose output has the cells of ``level``; the picture's is the last."""
+        if level == RGB:
+            return len(self.products_by_cell) - 1
+        return 2 * (int(level) // self._first_size[0]).bit_length() - 2
+
+    def _plan(self, windows: Windows, count: int) -> Plan:
+        wanted = [(self._layer_of(level), of) for level, of in windows.items()]
+        return plan(wanted, count, self._first_size, self.constant.device)
+
+    def _maps(self, styles: Styles, steps: Sequence[Step], levels: Collection[str]) -> dict[str, torch.Tensor]:
+        """By level, what ``steps`` compute of it."""
+        layers = {self._layer_of(level): level for level in levels if level != RGB}
+        maps: dict[str, torch.Tensor] = {}
+        x, rgb = self.constant_of(styles.w_plus), None
         for i, step in enumerate(steps):
             x = self.layer(styles, i, x, step)
-            yield x
-
-    def _maps(self, styles: Styles, levels: set[str]) -> dict[str, torch.Tensor]:
-        """Whole maps; computes the layers that these need."""
-        maps: dict[str, torch.Tensor] = {}
-        rgb = None
-        for i, x in enumerate(self._outputs(styles, self._whole_steps(len(styles.w_plus)))):
-            if i % 2:
-                continue
-            if (level := str(x.shape[-2])) in levels:
-                maps[level] = x
-            if maps.keys() == levels:
-                return maps
+            if i in layers:
+                maps[layers[i]] = x
             if RGB in levels:
-                rgb = self.add_rgb(styles, i, x, rgb)
-        assert rgb is not None
-        return {**maps, RGB: rgb}
-
-
-def layer_of(level: str, first: int) -> int | None:
-    """The layer that gives the map of ``level``, None for the picture; ``first``: rows of the constant."""
-    return None if level == RGB else 2 * (int(level) // first).bit_length() - 2
-
-
-def _plan(windows: Windows, count: int, constant: torch.Tensor) -> Plan:
-    first = constant.shape[-2], constant.shape[-1]
-    layers = ((layer_of(level, first[0]), of) for level, of in windows.items() if any(of))
-    wanted = {layer: of for layer, of in layers if layer is not None}
-    return plan(wanted, count, first, constant.device)
+                rgb = self.rgb(styles, i, x, rgb, step)
+        return maps if rgb is None else {**maps, RGB: rgb}
 
 
 def _cut(x: torch.Tensor, windows: Sequence[Sequence[torch.Tensor | None]]) -> list[list[torch.Tensor]]:

@@ -129,7 +129,8 @@ class MobileStyleGAN(Layered, nn.Module):
             x = torch.cat([self._block(x, i, styles, rows) for rows in _stripes(2 * x.shape[1])], 1)
         last = self._depth - 1
         stripes = _stripes(2 * x.shape[1])
-        rgb = [self._to_rgb(self._block(x, last, styles, rows), styles) for rows in stripes]
+        style = self._rgb_style(styles)
+        rgb = [self._to_rgb(self._block(x, last, styles, rows), style) for rows in stripes]
         return self._picture(torch.cat(rgb, 1))
 
     @property
@@ -142,11 +143,13 @@ class MobileStyleGAN(Layered, nn.Module):
         for i in range(self._depth):
             for layer in (f"blocks.{i}.1", f"blocks.{i}.2"):
                 by_cell.append(self._w[f"{layer}.depthwise"].numel() + self._w[f"{layer}.pointwise"].numel())
-        return by_cell
+        return [*by_cell, self._w["to_rgb.pointwise"].numel() // 4]
 
-    def add_rgb(self, styles: Styles, i: int, x: torch.Tensor, rgb: torch.Tensor | None) -> torch.Tensor | None:
-        """Only the last layer has a picture."""
-        return self._picture(self._to_rgb(x.permute(0, 2, 3, 1), styles)) if i == 2 * self._depth else None
+    def rgb(
+        self, styles: Styles, i: int, x: torch.Tensor, before: torch.Tensor | None, step: Step
+    ) -> torch.Tensor | None:
+        """What the last layer gives, and no other."""
+        return x if i == 2 * self._depth + 1 else None
 
     def layer(self, styles: Styles, i: int, x: torch.Tensor, step: Step) -> torch.Tensor:
         """What ``step`` computes of layer i, from what the layer before gave; ``[T, C, rows, columns]``."""
@@ -154,8 +157,11 @@ class MobileStyleGAN(Layered, nn.Module):
             return self._first(styles, x)
         block, number = (i - 1) // 2, 2 - i % 2
         x = step.take(x).permute(0, 2, 3, 1)
+        if block == self._depth:  # the picture, made of the last map as a block is, but of no cells around its own
+            x = x if step.tiles.whole else x[:, 1:-1, 1:-1]
+            return self._picture(self._to_rgb(x, step.of_latents(self._rgb_style(styles))))
         if number == 1:
-            x = self._up(x, block, step.of_latents(self._style(styles, f"blocks.{block}.up", 3 * block + 1)))
+            x = self._up(x, step.of_latents(self._style(styles, f"blocks.{block}.up", 3 * block + 1)))
             x = x if step.tiles.whole else x[:, 1:-1, 1:-1]
         layer = f"blocks.{block}.{number}"
         style = step.of_latents(self._style(styles, layer, 3 * block + number))
@@ -177,7 +183,7 @@ class MobileStyleGAN(Layered, nn.Module):
         # Each of the two 3x3 convolutions reads one more row above and below.
         rows1, rows0 = _grown(rows, 1, last), _grown(rows, 2, last)
         top, bottom = rows0[0] // 2, (rows0[1] + 1) // 2
-        x = self._up(x[:, top:bottom], i, self._style(styles, f"blocks.{i}.up", 3 * i + 1))
+        x = self._up(x[:, top:bottom], self._style(styles, f"blocks.{i}.up", 3 * i + 1))
         x = self._rows(x[:, rows0[0] - 2 * top : rows0[1] - 2 * top], i, 1, styles, rows1, last)
         return self._rows(x, i, 2, styles, rows, last)
 
@@ -191,7 +197,7 @@ class MobileStyleGAN(Layered, nn.Module):
         noise = self._w[f"{layer}.noise"][rows[0] : rows[1]]
         return self._convolution(x, layer, style, noise, (int(above and below), 1))
 
-    def _up(self, x: torch.Tensor, i: int, style: torch.Tensor) -> torch.Tensor:
+    def _up(self, x: torch.Tensor, style: torch.Tensor) -> torch.Tensor:
         return inverse_haar(x * (style * 0.5)[:, None, None, :])
 
     def _convolution(
@@ -210,9 +216,11 @@ class MobileStyleGAN(Layered, nn.Module):
         noise = noise.unsqueeze(-1) if noise.dim() == 2 else noise.permute(0, 2, 3, 1)
         return leaky_relu_(x.add_(noise).add_(self._w[f"{layer}.bias"]), 0.2)
 
-    def _to_rgb(self, x: torch.Tensor, styles: Styles) -> torch.Tensor:
-        style = self._style(styles, "to_rgb", 3 * self._depth)[:, None, None, :]
-        return linear(x * style, self._w["to_rgb.pointwise"], self._w["to_rgb.bias"])
+    def _rgb_style(self, styles: Styles) -> torch.Tensor:
+        return self._style(styles, "to_rgb", 3 * self._depth)
+
+    def _to_rgb(self, x: torch.Tensor, style: torch.Tensor) -> torch.Tensor:
+        return linear(x * style[:, None, None, :], self._w["to_rgb.pointwise"], self._w["to_rgb.bias"])
 
     def _picture(self, x: torch.Tensor) -> torch.Tensor:
         return inverse_haar(x * 0.5).permute(0, 3, 1, 2)

@@ -22,7 +22,8 @@ from draggan_runtime.threads import at_most
 
 #: Products of a forward pass below which a second thread would gain little. On two cores, 64 map of the default model,
 #: one point (1.5e8): 12 ms with one thread, 9.5 with two; with a busy process beside it 13 and 250.
-LIGHT = 400_000_000
+#: A step whose tracker looks at the picture, one point (4.5e8): 66 and 60; beside busy processes 66 and 130 to 200.
+LIGHT = 500_000_000
 #: A session that wants more than this part of a map computes all of it.
 _MOST = 0.25
 

@@ -7,7 +7,7 @@ Late layers compute tiles of their maps, early ones, most of whose map is needed
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
@@ -17,11 +17,11 @@ import torch
 from torch.nn.functional import embedding
 
 from draggan_nodes.generation.protocol import Window
-from draggan_nodes.generation.tiles import Cells, Tiles, cover, whole_maps
+from draggan_nodes.generation.tiles import Cells, Tiles, coarser, cover, whole_maps
 
 Index = np.ndarray[Any, np.dtype[np.int64]]
-#: By layer, the windows of its output that are wanted of each latent.
-Wanted = Mapping[int, Sequence[Sequence[Window]]]
+#: Layers, and the windows of each one's output that are wanted of each latent. A layer may be among them twice.
+Wanted = Sequence[tuple[int, Sequence[Sequence[Window]]]]
 
 
 @dataclass(frozen=True)
@@ -59,12 +59,12 @@ class Step:
 
 @dataclass(frozen=True)
 class Plan:
-    """By layer its step; ``windows``: by layer, of each latent and window, where its cells ``[h, w]`` are among all
-    that the layer computes, or None if the window is all that it computes.
+    """By layer its step; ``windows``: in the order of what was wanted, of each latent and window, where its cells
+    ``[h, w]`` are among all that the layer computes, or None if the window is all that it computes.
     """
 
     steps: tuple[Step, ...]
-    windows: Mapping[int, tuple[tuple[torch.Tensor | None, ...], ...]]
+    windows: tuple[tuple[tuple[torch.Tensor | None, ...], ...], ...]
 
 
 def gather(x: torch.Tensor, rows: torch.Tensor) -> torch.Tensor:
@@ -85,8 +85,9 @@ def plan(wanted: Wanted, count: int, first: tuple[int, int], device: torch.devic
 
     Layers beyond the last of which something is wanted have no step.
     """
-    frozen = tuple(sorted((layer, tuple(map(tuple, windows))) for layer, windows in wanted.items()))
-    return _plan(frozen, count, first, device)
+    frozen = tuple((layer, tuple(map(tuple, of))) for layer, of in wanted)
+    fine = any(size_of(layer, first)[0] > _FINE for layer, _ in wanted)
+    return (_plan_of_fine if fine else _plan_of_coarse)(frozen, count, first, device)
 
 
 def size_of(layer: int, first: tuple[int, int]) -> tuple[int, int]:
@@ -94,43 +95,46 @@ def size_of(layer: int, first: tuple[int, int]) -> tuple[int, int]:
     return first[0] << (layer + 1) // 2, first[1] << (layer + 1) // 2
 
 
-@lru_cache(64)
 def _plan(
-    frozen: tuple[tuple[int, tuple[tuple[Window, ...], ...]], ...],
+    wanted: tuple[tuple[int, tuple[tuple[Window, ...], ...]], ...],
     count: int,
     first: tuple[int, int],
     device: torch.device,
 ) -> Plan:
-    if not frozen:
-        return Plan((), {})
-    wanted = dict(frozen)
+    if not wanted:
+        return Plan((), ())
     tiles = _tiles(wanted, count, first)
     rows = [_rows(t, count) for t in tiles]
     steps = [Step(tiles[0])] + [
         _step(t, before, rows_before, count, device)
         for t, before, rows_before in zip(tiles[1:], tiles, rows, strict=False)
     ]
-    windows = {
-        layer: tuple(
+    windows = tuple(
+        tuple(
             tuple(_places(window, tiles[layer], rows[layer][latent], device) for window in windows)
             for latent, windows in enumerate(of)
         )
-        for layer, of in wanted.items()
-    }
+        for layer, of in wanted
+    )
     return Plan(tuple(steps), windows)
+
+
+#: Windows of maps of more rows move at almost every step, and their plans take MB: these serve one pass.
+_FINE = 256
+_plan_of_coarse = lru_cache(64)(_plan)
+_plan_of_fine = lru_cache(2)(_plan)
 
 
 def _tiles(wanted: Wanted, count: int, first: tuple[int, int]) -> list[Tiles]:
     """What each layer computes, the first layer first."""
-    last = max(wanted)
+    last = max(layer for layer, _ in wanted)
     needed = np.zeros((count, *size_of(last, first)), np.bool_)
     shape = (1, 1)
     tiles: list[Tiles] = []
     for layer in range(last, 0, -1):
-        for cells, windows in zip(needed, wanted.get(layer, ()), strict=False):
-            for top, bottom, left, right in windows:
-                cells[top:bottom, left:right] = True
-                shape = max(shape[0], bottom - top), max(shape[1], right - left)
+        for latent, (top, bottom, left, right) in _of(layer, wanted):
+            needed[latent, top:bottom, left:right] = True
+            shape = max(shape[0], bottom - top), max(shape[1], right - left)
         by = 1 + layer % 2
         tiles.append(cover(needed, shape, by))
         if tiles[-1].whole:  # such a layer takes nothing but whole maps
@@ -139,17 +143,26 @@ def _tiles(wanted: Wanted, count: int, first: tuple[int, int]) -> list[Tiles]:
     return [whole_maps(first, count), *tiles[::-1]]
 
 
+def _of(layer: int, wanted: Wanted) -> Iterator[tuple[int, Window]]:
+    """The windows that are wanted of a layer, each with its latent."""
+    for each, of in wanted:
+        if each == layer:
+            yield from ((latent, window) for latent, windows in enumerate(of) for window in windows)
+
+
 def _read(needed: Cells, by: int) -> Cells:
     """The cells of the layer before, a map ``by`` smaller, that ``needed`` ``[B, rows, columns]`` are computed from.
 
     What tiles hold besides is not needed, so it may be computed from anything.
     """
-    count, rows, columns = needed.shape
-    under = needed.reshape(count, rows // by, by, columns // by, by).any((2, 4))
-    around = np.zeros((count, rows // by + 2, columns // by + 2), np.bool_)
-    for down, right in np.ndindex(3, 3):
-        around[:, down : down + rows // by, right : right + columns // by] |= under
-    return around[:, 1:-1, 1:-1]
+    cells = coarser(needed, by)
+    rows = cells.copy()
+    rows[:, 1:] |= cells[:, :-1]
+    rows[:, :-1] |= cells[:, 1:]
+    around = rows.copy()
+    around[:, :, 1:] |= rows[:, :, :-1]
+    around[:, :, :-1] |= rows[:, :, 1:]
+    return around
 
 
 def _rows(tiles: Tiles, count: int) -> Index:
@@ -172,8 +185,8 @@ def _step(tiles: Tiles, before: Tiles, rows: Index, count: int, device: torch.de
     sources = rows[latent[:, :, None], y[:, :, None], x[:, None, :]]
     # Where the layer before has computed nothing, nothing is needed: any row of the same latent will do. Of another's,
     # numbers that are not finite would come along.
-    own = np.where(rows < 0, rows.max(), rows).min((1, 2))
-    sources = np.where(sources < 0, own[latent[:, :, None]], sources)
+    own = {of: i * before.rows * before.columns for i, (of, _, _) in reversed([*enumerate(before.corners)])}
+    sources = np.where(sources < 0, np.array([own[of] for of, _, _ in tiles.corners])[:, None, None], sources)
     places = (top + np.arange(tiles.rows))[:, :, None] * tiles.size[1] + (left + np.arange(tiles.columns))[:, None, :]
     return Step(
         tiles,

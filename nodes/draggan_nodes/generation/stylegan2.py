@@ -17,7 +17,7 @@ import torch
 from torch import nn
 from torch.nn.functional import one_hot
 
-from draggan_nodes.generation.compute import Layered
+from draggan_nodes.generation.compute import RGB, Layered
 from draggan_nodes.generation.plan import Step
 from draggan_nodes.generation.protocol import Level, Window
 from draggan_nodes.generation.stylegan2_block import Block, under
@@ -155,11 +155,12 @@ class StyleGAN2(Layered, nn.Module):
             for window in _stripes(block.side):
                 top, bottom, _, _ = block.reads(window)
                 stripe = block.window(x[:, :, top:bottom], modulations, window)
-                rgbs.append(block.to_rgb(stripe, w_plus[:, 2 * i + 1]))
+                rgbs.append(block.to_rgb(stripe, block.to_rgb.style(w_plus[:, 2 * i + 1])))
                 if not last:
                     xs.append(stripe)
             x = x if last else torch.cat(xs, 2)
-            rgb = _added(rgb, torch.cat(rgbs, 2))
+            more = torch.cat(rgbs, 2)
+            rgb = more if rgb is None else upsample(rgb) + more
         assert rgb is not None
         return rgb
 
@@ -176,8 +177,19 @@ class StyleGAN2(Layered, nn.Module):
         out: torch.Tensor = layer(x, styles.of(i, i, layer.modulation), step)
         return out
 
-    def add_rgb(self, styles: Styles, i: int, x: torch.Tensor, rgb: torch.Tensor | None) -> torch.Tensor | None:
-        return _added(rgb, self._blocks[i // 2].to_rgb(x, styles.w(i + 1)))
+    def rgb(
+        self, styles: Styles, i: int, x: torch.Tensor, before: torch.Tensor | None, step: Step
+    ) -> torch.Tensor | None:
+        """A block's first layer enlarges the RGB of the block before, its second adds its own."""
+        around = 0 if step.tiles.whole else 1
+        if before is not None:
+            before = step.take(before)
+            if i % 2:
+                return upsample(before, around)
+            before = before[:, :, around : before.shape[2] - around, around : before.shape[3] - around]
+        to_rgb = self._blocks[i // 2].to_rgb
+        own: torch.Tensor = to_rgb(x, step.of_latents(styles.of((i, RGB), i + 1, to_rgb.style)))
+        return own if before is None else before + own
 
     @property
     def _blocks(self) -> list[Block]:
@@ -200,10 +212,6 @@ class StyleGAN2(Layered, nn.Module):
         network = cls(state, name=name, sha256=sha256, label=label)
         network.w_avg, network._whitening = w_statistics(network._any_w, architecture.z_dim)
         return network
-
-
-def _added(rgb: torch.Tensor | None, more: torch.Tensor) -> torch.Tensor:
-    return more if rgb is None else upsample(rgb) + more
 
 
 def _stripes(side: int) -> list[Window]:

@@ -140,18 +140,25 @@ class ToRGB(nn.Module):
         _register_affine(self, state, weight.shape[1] ** -0.5)
         self.register_buffer("bias", state["bias"])
 
-    def forward(self, x: torch.Tensor, w: torch.Tensor) -> torch.Tensor:
-        """``[B, 3, rows, columns]`` of any cells x ``[B, C, rows, columns]`` and w ``[B, w_dim]``."""
-        matrix = self.weight * linear(w, self.affine_weight, self.affine_bias)[:, None, :]
+    def style(self, w: torch.Tensor) -> torch.Tensor:
+        """``[B, C]`` of w ``[B, w_dim]``."""
+        return linear(w, self.affine_weight, self.affine_bias)
+
+    def forward(self, x: torch.Tensor, style: torch.Tensor) -> torch.Tensor:
+        """``[B, 3, rows, columns]`` of any cells x ``[B, C, rows, columns]``; ``style`` of each, or one for all."""
+        matrix = self.weight * style[:, None, :]
         cells = x.permute(0, 2, 3, 1).flatten(1, 2)
         out = torch.matmul(cells, matrix.mT) + self.bias
         return out.view(len(x), *x.shape[2:], 3).permute(0, 3, 1, 2)
 
 
-def upsample(rgb: torch.Tensor) -> torch.Tensor:
-    """Twice the rows and columns of ``rgb`` ``[B, C, rows, columns]``, by zeros between and the FIR filter."""
+def upsample(rgb: torch.Tensor, around: int = 0) -> torch.Tensor:
+    """Twice the rows and columns of ``rgb`` ``[B, C, rows, columns]``, by zeros between and the FIR filter.
+
+    But for those ``around`` on each side, which are only read; beyond them, zeros.
+    """
     taps = _upsampling_filter(rgb.shape[1], rgb)
-    return conv_transpose2d(rgb, taps, stride=2, padding=1, groups=rgb.shape[1])
+    return conv_transpose2d(rgb, taps, stride=2, padding=1 + 2 * around, groups=rgb.shape[1])
 
 
 def _upsampling_filter(channels: int, like: torch.Tensor) -> torch.Tensor:

@@ -14,7 +14,7 @@ vector) and how it is found again::
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, ClassVar
 
 import numpy as np
@@ -53,12 +53,15 @@ class Found:
 
 @dataclass(frozen=True)
 class Track:
-    """One point: where the user put it, where it is, how sure that is, and its template."""
+    """One point: where the user put it, where it is, how sure that is, and its template.
+
+    ``template`` None: another tracker found it there, and what this one remembers of it is still to be seen.
+    """
 
     handle: XY
     position: XY
     confidence: float
-    template: torch.Tensor
+    template: torch.Tensor | None
 
 
 @dataclass
@@ -132,11 +135,12 @@ class Tracker(Node):
 
         goal: Goal | None = turn.get("goal")
         points = goal.points if goal is not None else ()
-        known = [p for p in points if p.id in tracks.before and tracks.before[p.id].handle == p.handle]
+        before = {p.id: t for p in points if (t := tracks.before.get(p.id)) is not None and t.handle == p.handle}
+        known = [p for p in points if p.id in before and before[p.id].template is not None]
         old = {p.id for p in known}
         new = [p for p in points if p.id not in old]
         level = Level(features, self.params.level)
-        tracks.now = self._begin(level, new) | self._follow(level, known, tracks.before)
+        tracks.now = self._begin(level, new, before) | self._follow(level, known, before)
         handles = Handles(
             session=turn.session,
             step=turn.step,
@@ -146,25 +150,34 @@ class Tracker(Node):
         )
         turn.emit("handles", handles)
 
-    def _begin(self, level: Level, points: Sequence[PointPair]) -> dict[int, Track]:
+    def _begin(self, level: Level, points: Sequence[PointPair], before: Mapping[int, Track]) -> dict[int, Track]:
         if not points:
             return {}
-        templates = self.remember(level, np.array([p.handle for p in points], dtype=np.float64))
-        return {p.id: Track(p.handle, p.handle, 1.0, t) for p, t in zip(points, templates, strict=True)}
+        places = [before[p.id].position if p.id in before else p.handle for p in points]
+        templates = self.remember(level, np.array(places, dtype=np.float64))
+        return {p.id: Track(p.handle, at, 1.0, t) for p, at, t in zip(points, places, templates, strict=True)}
 
     def _follow(self, level: Level, points: Sequence[PointPair], before: Mapping[int, Track]) -> dict[int, Track]:
         if not points:
             return {}
+        known = [t for p in points if (t := before[p.id].template) is not None]
         sought = Points(
             np.array([before[p.id].position for p in points], dtype=np.float64),
             np.array([p.target for p in points], dtype=np.float64),
-            torch.stack([before[p.id].template for p in points]),
+            torch.stack(known),
         )
         found = self.find(level, sought)
         # Where they stay, the same objects, so that nobody takes them for changed.
-        templates = [before[p.id].template for p in points] if found.templates is None else found.templates
+        templates = known if found.templates is None else found.templates
         rows = zip(points, found.positions.tolist(), found.confidence.tolist(), templates, strict=True)
         return {p.id: Track(p.handle, (x, y), sure, template) for p, (x, y), sure, template in rows}
+
+    def take_over(self, other: Node, state: Any) -> Tracks:
+        """The points where the other tracker has them, each to be remembered anew."""
+        if not isinstance(state, Tracks):
+            state = super().take_over(other, state)
+        there = {id: replace(track, template=None) for id, track in state.now.items()}
+        return Tracks(state.step, there, there)
 
     def snapshot(self, state: Tracks) -> dict[str, Any]:
         def plain(tracks: Mapping[int, Track]) -> dict[int, dict[str, Any]]:
@@ -174,6 +187,9 @@ class Tracker(Node):
 
     def restore(self, data: Mapping[str, Any]) -> Tracks:
         def tracks(plain: Mapping[int, Mapping[str, Any]]) -> dict[int, Track]:
-            return {id: Track(**{**t, "template": torch.as_tensor(t["template"])}) for id, t in plain.items()}
+            return {id: Track(**{**t, "template": template(t["template"])}) for id, t in plain.items()}
+
+        def template(values: Any) -> torch.Tensor | None:
+            return None if values is None else torch.as_tensor(values)
 
         return Tracks(data["step"], tracks(data["before"]), tracks(data["now"]))
