@@ -273,7 +273,7 @@ class Generator(Node):
         turn.emit("features", features)
 
     def rest(self, state: DragState) -> None:
-        """A whole map and its graph are 100 MB and more."""
+        """Of a masked session that is a whole map and its graph: 37 MB for ffhq, 144 for stylegan2:1024."""
         state.look = None
 
     def snapshot(self, state: DragState) -> dict[str, Any]:
