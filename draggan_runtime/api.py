@@ -48,8 +48,9 @@ class DragResult:
 class Session:
     """One edit session on a running graph. Use :func:`open`; close it, or use it in a ``with`` block."""
 
-    def __init__(self, app: App) -> None:
+    def __init__(self, app: App, lazy: bool = False) -> None:
         self.app = app
+        app.watched = not lazy
 
     def __enter__(self) -> Session:
         return self
@@ -152,7 +153,9 @@ class Session:
 
     def image(self) -> np.ndarray:
         """The current picture, uint8 RGB ``[H, W, 3]``."""
+        watched, self.app.watched = self.app.watched, True
         self.app.run_until_settled()
+        self.app.watched = watched
         self._raise_failures()
         if self.app.frame is None:
             raise UserError("there is no picture yet; choose a seed or open a session first")
@@ -213,15 +216,17 @@ def open(
     launch: str = "local",
     config: str | None = None,
     set: Iterable[str] = (),
+    lazy: bool = False,
 ) -> Session:
     """Start a graph and open a session on it.
 
     ``file``: a saved session, reopened with the parameters it was saved with; else ``seed`` chooses the first
     picture. ``launch``: a launch file or its name. ``config``: a preset instead of the launch's own. ``set``:
-    overrides as on the command line, ``"tracker.radius=8"``.
+    overrides as on the command line, ``"tracker.radius=8"``. ``lazy``: draw a picture only when
+    :meth:`Session.image` asks for it, if this process draws.
     """
     record = load_session(Path(file)) if file is not None else SessionRecord()
-    session = Session(App(load_launch(launch, [*record.overrides(), *set], config=config), record))
+    session = Session(App(load_launch(launch, [*record.overrides(), *set], config=config), record), lazy)
     try:
         if file is not None:
             session.app.restore()

@@ -139,6 +139,16 @@ class App:
         """True if no drag runs, every message has arrived, and the last picture has been drawn."""
         return self._drag is None and not self._busy and self._router.quiet
 
+    @property
+    def watched(self) -> bool:
+        """Whether the pictures of latents are drawn; else the newest waits. Of no effect on nodes in other processes."""
+        return self.record.id not in self._here.unwatched
+
+    @watched.setter
+    def watched(self, watched: bool) -> None:
+        self._here.unwatched = set() if watched else {self.record.id}
+        self._busy = True  # until it is seen what waits
+
     def node_seconds(self) -> dict[str, float]:
         """By node id, the s spent so far in the own steps of the nodes in this process."""
         return {node: hosted.seconds for node, hosted in self._here.hosted.items()}

@@ -28,13 +28,17 @@ class DragParams(NodeParams):
     min_confidence: float = Field(
         0.0, ge=0, le=1, description="a tracker's confidence below which a handle counts as lost"
     )
+    patience: int = Field(
+        0, ge=0, description="steps without coming 0.5 px at 512 nearer, after which a drag ends; 0: none are too many"
+    )
 
 
 class Drag(Node):
     """The drag action: lets one feature gradient through per step until the handles have arrived.
 
     When a point has arrived: within 1 px of its target for up to five points, 2 px for more, at 512 (paper,
-    section 3.2 and 4.1); at most ``max_steps`` steps.
+    section 3.2 and 4.1); at most ``max_steps`` steps. ``latent``: to go back to, of the step that was nearest, where
+    a drag lost its point or comes no nearer.
     """
 
     Params = DragParams
@@ -44,7 +48,7 @@ class Drag(Node):
         "goal": latched(Goal),
         "latent": latched(Latent),
     }
-    outputs = {"begin": Begin, "gradient": FeatureGradient, "progress": Progress}
+    outputs = {"begin": Begin, "gradient": FeatureGradient, "progress": Progress, "latent": Latent}
 
 
 class SessionKeeper(Node):

@@ -228,7 +228,7 @@ class Recording(Message):
     path: str = ""
 
 
-Stopped = Literal["reached", "max_steps", "cancelled", "lost", "failed"]
+Stopped = Literal["reached", "max_steps", "out_of_reach", "cancelled", "lost", "failed"]
 
 
 @dataclass(frozen=True)
@@ -251,7 +251,7 @@ class Progress(Message):
 
     ``drag_steps`` counts this drag's latent updates; ``handles`` px per point id; ``distances`` px of the full output
     from handle to target; ``w_plus`` float32 ``[num_ws, w_dim]`` is the latent these belong to (the commit), empty if
-    there is none.
+    there is none. Where a drag stopped "lost" or "out_of_reach", all this is of the step that was nearest.
     """
 
     drag_steps: int

@@ -13,12 +13,13 @@ from dataclasses import dataclass, replace
 
 from draggan_runtime.cluster.seats import ENTRY, Entry, Fairness, GoneError, Item, Seat
 from draggan_runtime.errors import DragganError
-from draggan_runtime.execution.action import DragAction, Run
+from draggan_runtime.execution.action import DragAction
 from draggan_runtime.execution.changes import NodeChange
 from draggan_runtime.execution.container import one_line
 from draggan_runtime.execution.delivery import Delivery
-from draggan_runtime.execution.parts import Delta
+from draggan_runtime.execution.parts import Delta, between, flat
 from draggan_runtime.execution.router import Router
+from draggan_runtime.execution.run import Run
 from draggan_runtime.graph.model import DRAG, SESSION, ResolvedGraph
 from draggan_runtime.messages import Goal, Latent, Mask, NodeFailure, Progress
 from draggan_runtime.wire import to_host
@@ -145,7 +146,9 @@ class Engine:
                 self.router.restore(entry.session, entry.snapshot)
             self._receive(seat, list(entry.deliveries))
             if entry.snapshot is not None:
-                self._start(seat, Run(self.action, entry.session, entry.drag_steps, entry.seconds), resume=True)
+                state = entry.snapshot.get(self.action.node_id)
+                run = Run(self.action, entry.session, entry.drag_steps, entry.seconds, state)
+                self._start(seat, run, resume=True)
         except (DragganError, AssertionError, LookupError, TypeError, ValueError, AttributeError) as error:
             # What it brought does not fit. That ends its drag, but not the engine and with it everybody else's.
             self._say_failure(seat, error, ENTRY)
@@ -168,7 +171,7 @@ class Engine:
 
     def _start(self, seat: Seat, run: Run, resume: bool) -> None:
         run.begin(resume)
-        seat.run = run
+        seat.run, seat.run_parts = run, {}
         self._report(seat, run, again=resume)
 
     def _round(self, group: list[Seat]) -> None:
@@ -216,10 +219,18 @@ class Engine:
                 events.append(replace(delivery, message=message))  # progress says what a latent would
         failures = self.router.take_failures(seat.session)
         # Parts of what is computed apart belong to the next step: by itself a part is nothing that happened.
-        parts = to_host(self.router.take_parts(seat.session)) if progress is not None else Delta()
+        parts = to_host(self._parts(seat)) if progress is not None else Delta()
         if progress is not None or events or failures:
             told = to_host(progress) if progress is not None else None
             seat.put(lambda number: Item(number, told, events, failures, parts))
+
+    def _parts(self, seat: Seat) -> Delta:
+        """What changed in the states of the session's nodes, and in that of its drag."""
+        parts = self.router.take_parts(seat.session)
+        if seat.run is None:
+            return parts
+        known, seat.run_parts = seat.run_parts, flat(seat.run.snapshot(), (self.action.node_id,))
+        return parts.then(between(known, seat.run_parts))
 
     def _send_rest(self) -> None:
         """What came for sessions outside of steps: pictures, latents, failures."""

@@ -10,10 +10,10 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from draggan_runtime.errors import DragganError
-from draggan_runtime.execution.action import Run
 from draggan_runtime.execution.changes import NodeChange
 from draggan_runtime.execution.delivery import Delivery
-from draggan_runtime.execution.parts import Delta
+from draggan_runtime.execution.parts import Delta, Parts
+from draggan_runtime.execution.run import Run
 from draggan_runtime.messages import NodeFailure, Progress
 
 #: Steps that a seat may be ahead of what its keeper has kept.
@@ -70,12 +70,16 @@ class Taken:
 
 
 class Seat:
-    """A session on an engine: its drag, what its keeper has not taken yet, and how much time it had."""
+    """A session on an engine: its drag, what its keeper has not taken yet, and how much time it had.
+
+    ``run_parts``: what the keeper has been told of the drag's own state.
+    """
 
     def __init__(self, session: str, epoch: int) -> None:
         self.session = session
         self.epoch = epoch
         self.run: Run | None = None
+        self.run_parts: Parts = {}
         self.masked = False
         self.points = 0
         self.spent = 0.0

@@ -53,7 +53,7 @@ class Sessions:
         """The session of this method, which shows what it showed last: give it a seed or a latent. Do not close it."""
         if method.overrides not in self._open:
             overrides = [*self._set, *method.overrides]
-            self._open[method.overrides] = api.open(launch=self._launch, config=self._config, set=overrides)
+            self._open[method.overrides] = api.open(launch=self._launch, config=self._config, set=overrides, lazy=True)
         return self._open[method.overrides]
 
     def follow(self, method: Method, latents: Iterable[np.ndarray], points: Sequence[XY]) -> list[Handles]:

@@ -7,43 +7,20 @@ have arrived or something else ends the drag. Goals that change meanwhile are la
 
 from __future__ import annotations
 
-import math
 import threading
 import time
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-import numpy as np
-
 from draggan_runtime.builtin import Drag
 from draggan_runtime.errors import DragganError
 from draggan_runtime.execution.changes import NodeChange, Refusal, Revision
 from draggan_runtime.execution.delivery import Delivery
 from draggan_runtime.execution.router import Router
+from draggan_runtime.execution.run import Run
 from draggan_runtime.graph.model import ResolvedGraph
-from draggan_runtime.messages import (
-    Begin,
-    FeatureGradient,
-    Goal,
-    Handles,
-    Latent,
-    Message,
-    NodeFailure,
-    Progress,
-    Stopped,
-)
-
-FEW_POINTS = 5
-
-
-def arrival_distance(points: int, arrived: float | None, height: int) -> float:
-    """Within how many px of the full output a point has arrived: 1 px at 512 for up to 5 points, else 2.
-
-    Paper, sections 3.2 and 4.1.
-    """
-    at_512 = arrived if arrived is not None else (1.0 if points <= FEW_POINTS else 2.0)
-    return at_512 * height / 512
+from draggan_runtime.messages import Message, Progress
 
 
 @dataclass
@@ -98,6 +75,7 @@ class DragAction:
         self.inbox = Inbox()
         self._received: dict[str, dict[str, Message]] = {}
         self._refused: list[Refusal] = []
+        self.can_go_back = bool(graph.edges_from(node_id, "latent"))  # somebody listens
         router.sinks[node_id] = self._receive
 
     def _receive(self, delivery: Delivery) -> None:
@@ -188,91 +166,3 @@ class DragAction:
         else:
             known = self.tuned.get(change.session, self.params)
             self.tuned[change.session] = Drag.Params(**{**known.model_dump(), **change.params})
-
-
-class Run:
-    """One drag of one session, step by step: :meth:`begin`, then :meth:`report` and a step in turn.
-
-    ``drag_steps`` and ``seconds``: those made before, where an interrupted drag goes on.
-    """
-
-    def __init__(self, action: DragAction, session: str, drag_steps: int = 0, seconds: float = 0.0) -> None:
-        self.action = action
-        self.router = action.router
-        self.session = session
-        self.received = action.received(session)
-        self.started = time.monotonic() - seconds
-        self.drag_steps = drag_steps
-
-    @property
-    def wanted(self) -> bool:
-        """False once every point has been taken away."""
-        return bool(self.received["goal"].points)
-
-    def begin(self, resume: bool = False) -> None:
-        """Ask for the features of the current latent. ``resume``: of an interrupted drag whose states are restored."""
-        latent: Any = self.received.get("latent")
-        self.received.pop("handles", None)
-        self.received.pop("gradient", None)
-        step = latent.step if latent else 0
-        self.router.emit(self.action.node_id, "begin", Begin(session=self.session, step=step, resume=resume))
-        self.router.settle()
-
-    def gradient(self) -> FeatureGradient:
-        """The gradient of this step, to be let through; a step more is counted."""
-        self.drag_steps += 1
-        gradient: FeatureGradient = self.received.pop("gradient")
-        return gradient
-
-    def report(self) -> Progress:
-        """How far it is; ``stopped`` is set if it cannot or need not go on."""
-        failure = self._failure()
-        latent: Latent | None = self.received.get("latent")
-        handles: Handles | None = self.received.get("handles")
-        gradient: FeatureGradient | None = self.received.get("gradient")
-        goal: Goal | None = self.received.get("goal")
-        targets = {p.id: p.target for p in goal.points} if goal else {}
-        positions = handles.positions if handles else {}
-        distances = {i: math.dist(xy, targets[i]) for i, xy in positions.items() if i in targets}
-        return Progress(
-            session=self.session,
-            step=latent.step if latent else 0,
-            drag_steps=self.drag_steps,
-            handles=positions,
-            distances=distances,
-            confidence=handles.confidence if handles else {},
-            loss=gradient.loss if gradient else math.nan,
-            w_plus=latent.values if latent else np.empty((0, 0), np.float32),
-            seconds=time.monotonic() - self.started,
-            stopped=self._stopped(failure, handles, distances),
-            failure=failure,
-        )
-
-    def _failure(self) -> NodeFailure | None:
-        failures = self.router.take_failures(self.session)
-        if failures:
-            return failures[0]
-        latent: Latent | None = self.received.get("latent")
-        missing = [port for port in ("latent", "handles", "gradient") if port not in self.received]
-        if not missing and latent is not None:
-            missing = [p for p in ("handles", "gradient") if self.received[p].step != latent.step]
-        if missing:
-            return NodeFailure(self.action.node_id, "runtime/drag", self.session, f"no {missing[0]} came for this step")
-        return None
-
-    def _stopped(
-        self, failure: NodeFailure | None, handles: Handles | None, distances: dict[int, float]
-    ) -> Stopped | None:
-        params = self.action.tuned.get(self.session, self.action.params)
-        if failure is not None or handles is None:
-            return "failed"
-        if not distances:
-            return "cancelled"
-        if any(c < params.min_confidence for c in handles.confidence.values()) or not all(
-            0 <= x < handles.size[0] and 0 <= y < handles.size[1] for x, y in handles.positions.values()
-        ):
-            return "lost"
-        within = arrival_distance(len(distances), params.arrived, handles.size[1])
-        if max(distances.values()) <= within:
-            return "reached"
-        return "max_steps" if self.drag_steps >= params.max_steps else None

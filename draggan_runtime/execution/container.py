@@ -140,7 +140,7 @@ class Container:
     """The nodes of one :class:`ContainerSpec`, made, wired and stepped in this process.
 
     ``accounts``: tell in each outcome what changed in the sessions' states. ``unwatched``: sessions whose ``latest``
-    messages wait until nothing else is to be done.
+    messages wait until somebody looks.
     """
 
     def __init__(self, graph: ResolvedGraph, spec: ContainerSpec | None, *, accounts: bool = False) -> None:
@@ -228,7 +228,7 @@ class Container:
         outcome = Outcome()
         self._take_aside(outcome, wait=not busy)
         for delivery in self._waiting:
-            if busy and delivery.message.session in self.unwatched:
+            if delivery.message.session in self.unwatched:
                 continue
             hosted = self.hosted[delivery.node]
             share = hosted.shares[delivery.port]
@@ -299,7 +299,8 @@ class Container:
         return any(hosted.node.polls for hosted in self.hosted.values())
 
     def _finish(self, outcome: Outcome) -> Outcome:
-        outcome.pending = bool(self._waiting) or self._aside.busy
+        waiting = any(delivery.message.session not in self.unwatched for delivery in self._waiting)
+        outcome.pending = waiting or self._aside.busy
         if self._accounts:
             outcome.parts = self._changed()
         return outcome

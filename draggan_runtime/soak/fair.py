@@ -122,7 +122,7 @@ def _drag(setting: Setting, count: int, steps: int) -> list[Message]:
     side = max(1, round(count**0.5 + 0.49))
     places = [(0.3 + 0.4 * (i % side) / side, 0.3 + 0.4 * (i // side) / side) for i in range(count)]
     points = [((x * width, y * height), ((x + 0.1) * width, y * height)) for x, y in places]
-    settings = {"drag.arrived": 1e-9, "drag.min_confidence": 0, "drag.max_steps": steps}
+    settings = {"drag.arrived": 1e-9, "drag.min_confidence": 0, "drag.patience": 0, "drag.max_steps": steps}
     return [
         *(Command(session="", verb="set", argument=f"{name}={value}") for name, value in settings.items()),
         LatentRequest(session="", seed=7),

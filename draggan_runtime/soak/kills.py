@@ -181,7 +181,7 @@ class _Killer:
         return {step.number: step.w_plus for step in told.steps}
 
     def _editor(self, name: str) -> Editor:
-        settings = {"drag.arrived": 1e-9, "drag.min_confidence": 0, "drag.max_steps": self.steps}
+        settings = {"drag.arrived": 1e-9, "drag.min_confidence": 0, "drag.patience": 0, "drag.max_steps": self.steps}
         return Editor(
             self.cluster, name, [Command(session="", verb="set", argument=f"{k}={v}") for k, v in settings.items()]
         )

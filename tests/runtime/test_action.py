@@ -8,7 +8,7 @@ from toy import toy_graph
 
 from draggan_runtime.app import App
 from draggan_runtime.errors import UserError
-from draggan_runtime.execution.action import arrival_distance
+from draggan_runtime.execution.run import arrival_distance
 from draggan_runtime.messages import Goal, LatentRequest
 from draggan_runtime.session import pairs
 

@@ -11,6 +11,7 @@ _STATES = {
     "reached": "arrived",
     "max_steps": "stopped at the step limit",
     "cancelled": "stopped",
+    "out_of_reach": "out of reach, this is the nearest it came",
     "lost": "stopped: lost the point",
     "failed": "failed",
 }

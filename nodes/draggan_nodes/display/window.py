@@ -284,7 +284,7 @@ def _bar(story: Story, shown: Shown) -> Bar:
         headline=doing or headline(progress, shown.goal, drawing=story.late),
         figures=figures(progress, hand.step_size if hand is not None else None),
         hint=hand.hint if hand is not None else HINT,
-        problem=not doing and progress is not None and progress.stopped in ("failed", "lost"),
+        problem=not doing and progress is not None and progress.stopped in ("failed", "lost", "out_of_reach"),
         recording=shown.recording,
     )
 

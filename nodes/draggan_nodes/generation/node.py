@@ -156,7 +156,7 @@ class Generator(Node):
     def _set(self, turn: Turn, latent: Latent) -> None:
         state: DragState = turn.state
         start = to_w_plus(self.network, latent)
-        vars(state).update(vars(DragState(step=latent.step, origin=_origin(start), start=start)))
+        vars(state).update(vars(DragState(step=latent.step, origin=latent.origin or _origin(start), start=start)))
         self._emit_latent(turn)
 
     def _begin(self, turn: Turn) -> None:
