@@ -141,7 +141,7 @@ class App:
 
     @property
     def watched(self) -> bool:
-        """Whether the pictures of latents are drawn; else the newest waits. Of no effect on nodes in other processes."""
+        """Whether pictures are drawn; else the newest latent waits. Of no effect on nodes in other processes."""
         return self.record.id not in self._here.unwatched
 
     @watched.setter

@@ -55,7 +55,7 @@ def _judge() -> tuple[Any, Any]:
 def landmarks(image: Pixels) -> Array | None:
     """Where a face's 68 landmarks are, ``[68, 2]`` px at 512; None if no face is found. The largest face counts.
 
-    The predictor answers in whole px and depends on the rectangle it starts from; this is the mean of ``LOOKS`` answers.
+    The predictor answers in whole px and depends on the rectangle it starts from: the mean of ``LOOKS`` answers.
 
     ``image``: uint8 RGB ``[512, W, 3]``. Some may lie outside the picture. Raises UserError as :func:`prepare`.
     """

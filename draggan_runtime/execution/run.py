@@ -12,12 +12,12 @@ import numpy as np
 
 from draggan_runtime.execution.course import Course
 from draggan_runtime.messages import (
+    XY,
     Begin,
     FeatureGradient,
     Goal,
     Handles,
     Latent,
-    XY,
     NodeFailure,
     Progress,
     Stopped,
