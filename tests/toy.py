@@ -54,6 +54,7 @@ class Source(Node):
 class Generator(Node):
     class Params(NodeParams):
         rate: float = 1.0
+        wall: float = float("inf")  # px: whoever comes so far to the right is thrown back by 7
         slow: float = 0.0
         broken_configure: str = ""
         hang: float = 0.0
@@ -94,6 +95,8 @@ class Generator(Node):
                 time.sleep(self.params.slow)
                 gradient = turn["gradient"].levels["toy"][0]
                 state.values = state.values - self.params.rate * gradient.reshape(1, 2).astype(np.float32)
+                if state.values[0, 0] >= self.params.wall:
+                    state.values[0, 0] -= 7.0
                 state.step += 1
                 self._latent(turn)
                 self._features(turn)
@@ -241,6 +244,7 @@ EDGES = (
     Edge("capture", "goal", "session", "goal"),
     Edge("drag", "begin", "generator", "begin"),
     Edge("drag", "gradient", "generator", "gradient"),
+    Edge("drag", "latent", "generator", "latent"),
     Edge("generator", "features", "tracker", "features"),
     Edge("generator", "features", "motion", "features"),
     Edge("generator", "latent", "drag", "latent"),

@@ -180,6 +180,27 @@ def test_a_step_is_adam_on_the_loss_and_the_prior():
     torch.testing.assert_close(session.state.w_plus[0], w.detach(), rtol=0, atol=2e-4)
 
 
+def test_a_whitened_step_is_steepest_descent_by_mahalanobis_distance():
+    """Of all steps of one Mahalanobis length the first one lowers the loss most, to first order."""
+    session, features = dragging(prior=0.0, whitened=True, learning_rate=1e-3)
+    network, start = session.node.network, session.state.w_plus
+    w = start[0].clone().requires_grad_()
+    whole = network.features(torch.cat([w.expand(10, -1), start[10:]])[None], [LEVEL])[LEVEL][0]
+    loss = torch.zeros(())
+    for box in features.levels[LEVEL]:
+        (x, y), (rows, columns) = box.origin, box.values.shape[-2:]
+        loss = loss + whole[:, y : y + rows, x : x + columns].square().mean() / 2
+    (gradient,) = torch.autograd.grad(loss, w)
+    session.descend(features, slope=lambda values: values)
+    step = (session.state.w_plus[0] - start[0]).double()
+    z = torch.from_numpy(np.random.RandomState(0).randn(20_000, 512).astype(np.float32))
+    covariance = torch.cov(network.map_w(z).double().T)
+    best = -covariance @ gradient.double()
+    assert torch.cosine_similarity(step, best, dim=0) > 0.98
+    length = (step @ torch.linalg.solve(covariance, step)).sqrt()
+    assert length == pytest.approx(1e-3 * 512**0.5, rel=0.1)
+
+
 def test_the_priors_gradient_against_autograd():
     random = torch.Generator().manual_seed(0)
     offset = torch.randn(3, 5, generator=random, dtype=torch.float64, requires_grad=True)

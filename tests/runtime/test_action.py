@@ -34,6 +34,46 @@ def test_a_handle_that_leaves_the_picture_is_lost():
         assert drag(app)[-1].stopped == "lost"
 
 
+@pytest.mark.parametrize("layout", ["local", "live"])
+def test_a_target_out_of_reach_ends_at_the_nearest_it_came(layout):
+    with App(toy_graph(layout, generator={"wall": 120.0}, drag={"patience": 20})) as app:
+        begin(app, target=(160.3, 50.7))
+        *seen, last = drag(app)
+        nearest = min(seen, key=lambda progress: progress.distances[1])
+        assert last.stopped == "out_of_reach"
+        assert last.drag_steps == len(seen) == nearest.drag_steps + 20
+        assert (last.w_plus == nearest.w_plus).all()
+        assert (last.handles, last.distances) == (nearest.handles, nearest.distances)
+        assert (app.record.w_plus == nearest.w_plus).all()
+        assert last.step == len(seen) + 1 == app.record.step == app.frame.step
+        assert app.frame.image[0, 0, 0] == int(nearest.w_plus[0, 0])
+        app.post(Goal(session="main", points=pairs([(last.handles[1], (100.3, 50.7))])))
+        assert drag(app)[-1].stopped == "reached"
+        app.undo()
+        app.run_until_settled()
+        assert (app.record.w_plus == nearest.w_plus).all()
+
+
+def test_a_new_target_gives_a_drag_new_patience():
+    with App(toy_graph(generator={"wall": 120.0}, drag={"patience": 20})) as app:
+        begin(app, target=(160.3, 50.7))
+        nearer = Goal(session="main", points=pairs([((100.3, 50.7), (100.3, 90.7))]))
+        app.on_progress = lambda p: app.post(nearer) if p.drag_steps == 35 else None
+        app.start_drag()
+        app.run_until_settled()
+        assert (app.progress.stopped, app.progress.distances[1]) == ("reached", pytest.approx(0.5, abs=0.5))
+
+
+def test_a_lost_drag_goes_back_to_the_nearest_it_came():
+    with App(toy_graph(tracker={"offset": 340.0}, drag={"patience": 20})) as app:
+        begin(app, target=(511.0, 50.7))
+        app.on_progress = lambda p: app.change("tracker", {"offset": 450.0}) if p.drag_steps == 30 else None
+        app.start_drag()
+        app.run_until_settled()
+        assert app.progress.stopped == "lost"
+        assert app.progress.handles[1][0] == pytest.approx(470.3, abs=2)
+
+
 def test_a_drag_whose_points_are_all_removed_is_cancelled():
     with App(toy_graph()) as app:
         begin(app, target=(400.0, 400.0))

@@ -6,6 +6,7 @@ import contextlib
 import hashlib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any, Literal, cast
 
 import torch
@@ -41,7 +42,10 @@ class GeneratorParams(NodeParams):
         "auto: w_plus with a mask, w without",
     )
     slots: int | None = Field(None, ge=1, description="how many of the first slots move; unset: the model's")
-    learning_rate: float = Field(3e-3, gt=0, description="Adam's step size")
+    learning_rate: float = Field(3e-3, gt=0, description="Adam's step size, of w; if whitened, of its spread")
+    whitened: bool = Field(
+        False, description="step as w varies: Adam on whitened w, with one second moment for all its coordinates"
+    )
     prior: float = Field(0.05, ge=0, description="weight of the mean squared whitened offset from the start")
     beta1: float = Field(0.9, ge=0, lt=1, description="Adam's decay of the first moment")
     beta2: float = Field(0.999, ge=0, lt=1, description="Adam's decay of the second moment")
@@ -82,7 +86,9 @@ class DragState:
 class Generator(Node):
     """Latent in, features out, gradients back; Adam on the latent (paper, section 3.2).
 
-    Only the moved slots are optimised; all others stay as they are, bit for bit.
+    ``whitened``: a step of steepest descent where length is measured in standard deviations of w (Mahalanobis), so
+    that what moves the handle is what moves it in other pictures too. A change of this parameter within a drag counts
+    from the next drag on. Only the moved slots are optimised; all others stay as they are, bit for bit.
     """
 
     Params = GeneratorParams
@@ -121,6 +127,11 @@ class Generator(Node):
     @property
     def _needs(self) -> tuple[Need, ...]:
         return self.context.needs.get("features", ())
+
+    @cached_property
+    def _spread(self) -> torch.Tensor:
+        """``[w_dim, w_dim]``: of ``x`` of unit variance, ``x @ _spread.T`` varies as w does."""
+        return torch.linalg.inv(self.network.w_whitening.double()).float()
 
     def _check(self, params: GeneratorParams, needs: Sequence[Need]) -> None:
         for need in needs:
@@ -203,14 +214,15 @@ class Generator(Node):
             raise DragganError(f"the gradient of step {state.step} is not finite; the latent stays as it was")
         assert state.offset is not None
         assert state.moments is not None
-        state.offset, state.moments = adam(
-            state.offset,
-            slope,
+        step, state.moments = adam(
+            slope @ self._spread if self.params.whitened else slope,
             state.moments,
             learning_rate=self.params.learning_rate,
             betas=(self.params.beta1, self.params.beta2),
             epsilon=self.params.epsilon,
+            isotropic=self.params.whitened,
         )
+        state.offset = state.offset + (step @ self._spread.T if self.params.whitened else step)
         state.step += 1
         state.reference = False
         handles: Handles | None = turn.get("handles")
