@@ -131,7 +131,8 @@ class Generator(Node):
     @cached_property
     def _spread(self) -> torch.Tensor:
         """``[w_dim, w_dim]``: of ``x`` of unit variance, ``x @ _spread.T`` varies as w does."""
-        return torch.linalg.inv(self.network.w_whitening.double()).float()
+        spread: torch.Tensor = torch.linalg.inv(self.network.w_whitening.double())
+        return spread.float()
 
     def _check(self, params: GeneratorParams, needs: Sequence[Need]) -> None:
         for need in needs:
