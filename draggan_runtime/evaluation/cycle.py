@@ -20,13 +20,13 @@ from draggan_runtime.evaluation.protocol import Column, Evaluated, Figure, Outco
 from draggan_runtime.evaluation.sessions import Sessions
 from draggan_runtime.pictures import Pixels
 
-#: The landmark that is moved: the nose's tip.
-NOSE = 30
+#: The landmark that is moved: the nose's base, as in the protocol ``landmarks``.
+NOSE = 33
 
 
 @dataclass(frozen=True)
 class Look:
-    """A picture at 512, where its nose's tip is ``[2]`` px at 512 (None: no face found), and its features."""
+    """A picture at 512, where its nose's base is ``[2]`` px at 512 (None: no face found), and its features."""
 
     picture: Pixels
     nose: Array | None
@@ -34,7 +34,7 @@ class Look:
 
 
 class Cycle(Evaluated):
-    """The nose's tip is dragged ``px`` at 512 in a direction drawn from the case's seed, then from there back.
+    """The nose's base is dragged ``px`` at 512 in a direction drawn from the case's seed, then from there back.
 
     Each way takes ``max_steps`` at most. Figures say how unlike its start the picture has become, and how far the nose
     has been away: who moves nothing comes back at no cost.
@@ -54,10 +54,10 @@ class Cycle(Evaluated):
     def __init__(self, px: int = 24, max_steps: int = 300) -> None:
         self.options = {"px": px, "max_steps": max_steps}
         self.about = (
-            f"The nose's tip dragged {px} px in a random direction, and back, at most {max_steps} steps each way. "
+            f"The nose's base dragged {px} px in a random direction, and back, at most {max_steps} steps each way. "
             "How far the last picture is from the first, at 512, mean and its 95% interval. px moved: how far of the "
-            f"{px} the tip had come in between; px from start: how far it ends from where it began; both by dlib's "
-            "68-point model. A small distance counts only where the tip had moved."
+            f"{px} the nose had come in between; px from start: how far it ends from where it began; both by dlib's "
+            "68-point model. A small distance counts only where the nose had moved."
         )
         self._px = px
         self._max_steps = max_steps
