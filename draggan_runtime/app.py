@@ -433,7 +433,7 @@ class App:
         record = self.record
         if record.w_plus is not None:
             kept = replace(record)
-            self.post(LatentRequest(session=record.id, step=record.step, w_plus=record.w_plus))
+            self.post(LatentRequest(session=record.id, step=record.step, w_plus=record.w_plus, anchor=record.anchor))
             vars(record).update(vars(kept))
         if self.graph.source_of(Mask) is not None:
             self._tell("mask", Mask(session=record.id, step=record.step, movable=record.mask))

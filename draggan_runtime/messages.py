@@ -75,11 +75,15 @@ class Notice(Message):
 
 @dataclass(frozen=True, kw_only=True)
 class LatentRequest(Message):
-    """Where a picture shall come from: a seed, or a latent already at hand (``w_plus`` ``[num_ws, w_dim]``)."""
+    """Where a picture shall come from: a seed, or a latent already at hand (``w_plus`` ``[num_ws, w_dim]``).
+
+    ``anchor``: see :class:`Latent`.
+    """
 
     seed: int | None = None
     truncation_psi: float = 0.7
     w_plus: Array | None = None
+    anchor: Array | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -89,12 +93,15 @@ class Latent(Message):
     ``space`` "z": ``values`` float32 ``[z_dim]``, to be mapped with ``truncation_psi``.
     ``space`` "w_plus": ``values`` float32 ``[num_ws, w_dim]``, used as it is.
     ``origin`` names the latent that was set last: a drag's latents keep that of the picture it moves. "" = not known.
+    ``anchor`` float32 ``[num_ws, w_dim]``: what an edit shall stay near, where that is an earlier latent: the one of
+    the picture that was edited until it became this one.
     """
 
     space: Literal["z", "w_plus"]
     values: Array
     truncation_psi: float = 0.7
     origin: str = ""
+    anchor: Array | None = None
 
 
 @dataclass(frozen=True, kw_only=True)

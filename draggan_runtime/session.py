@@ -51,7 +51,8 @@ class DragRecord:
 class SessionRecord:
     """The durable state of one session.
 
-    ``w_plus`` float32 ``[num_ws, w_dim]``: the current latent, None before the first. ``mask`` uint8 ``[H, W]`` or
+    ``w_plus`` float32 ``[num_ws, w_dim]``: the current latent, None before the first; ``anchor``: that of the picture
+    before the first edit. ``mask`` uint8 ``[H, W]`` or
     None. ``params``: by node id, the ``impl`` and parameters of the nodes that make the result. ``history``: the last
     drags, at most ``UNDOABLE``, oldest first; ``undone``: those taken back, the one to redo next last.
     """
@@ -62,6 +63,7 @@ class SessionRecord:
     truncation_psi: float = 0.7
     step: int = 0
     w_plus: Any = None
+    anchor: Any = None
     points: tuple[PointPair, ...] = ()
     mask: Any = None
     params: dict[str, dict[str, Any]] = field(default_factory=dict)
@@ -87,10 +89,12 @@ class SessionRecord:
         elif isinstance(message, Latent):
             self.w_plus = to_host(message.values)
             self.step = message.step
+            if self.anchor is None:
+                self.anchor = self.w_plus
 
     def request(self, message: LatentRequest) -> None:
         """A new picture is asked for: what belonged to the old one goes."""
-        self.seed, self.truncation_psi = message.seed, message.truncation_psi
+        self.seed, self.truncation_psi, self.anchor = message.seed, message.truncation_psi, message.anchor
         self.history, self.undone = [], []
 
     def begin(self) -> None:

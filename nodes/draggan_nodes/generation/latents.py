@@ -48,6 +48,6 @@ def moved(start: torch.Tensor, offset: torch.Tensor, slots: int) -> torch.Tensor
     return torch.cat([start[:slots] + offset, start[slots:]])
 
 
-def prior_gradient(offset: torch.Tensor, whitening: torch.Tensor) -> torch.Tensor:
-    """Gradient of the prior ``((offset @ whitening.T) ** 2).mean()`` of each offset ``[..., rows, w_dim]``."""
-    return 2 / (offset.shape[-2] * offset.shape[-1]) * (offset @ whitening.T) @ whitening
+def prior_gradient(distance: torch.Tensor, whitening: torch.Tensor) -> torch.Tensor:
+    """Gradient of the prior ``((distance @ whitening.T) ** 2).mean()`` of each distance ``[..., rows, w_dim]``."""
+    return 2 / (distance.shape[-2] * distance.shape[-1]) * (distance @ whitening.T) @ whitening

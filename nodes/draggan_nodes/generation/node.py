@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import hashlib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any, Literal, cast
 
@@ -46,7 +46,9 @@ class GeneratorParams(NodeParams):
     whitened: bool = Field(
         False, description="step as w varies: Adam on whitened w, with one second moment for all its coordinates"
     )
-    prior: float = Field(0.05, ge=0, description="weight of the mean squared whitened offset from the start")
+    prior: float = Field(
+        0.05, ge=0, description="weight of the mean squared whitened distance from the picture's latent"
+    )
     beta1: float = Field(0.9, ge=0, lt=1, description="Adam's decay of the first moment")
     beta2: float = Field(0.999, ge=0, lt=1, description="Adam's decay of the second moment")
     epsilon: float = Field(1e-8, gt=0, description="Adam's guard against division by zero")
@@ -60,12 +62,14 @@ class GeneratorParams(NodeParams):
 class DragState:
     """A session's latent: ``start`` ``[num_ws, w_dim]``, and ``offset`` ``[1 or slots, w_dim]`` on its slots.
 
-    ``origin`` names the latent that was set last. ``reference``: this step's features are those of the drag's start.
-    ``look``, and the ``kept`` styles of what does not move, are computed again if missing.
+    ``origin`` names the latent that was set last; ``anchor`` ``[num_ws, w_dim]`` is the one that the prior stays near.
+    ``reference``: this step's features are those of the drag's start. ``look``, and the ``kept`` styles of what does
+    not move, are computed again if missing.
     """
 
     step: int = 0
     origin: str = ""
+    anchor: torch.Tensor | None = None
     start: torch.Tensor | None = None
     offset: torch.Tensor | None = None
     slots: int = 0
@@ -81,6 +85,12 @@ class DragState:
         if self.start is None:
             raise DragganError("the generator has no latent yet: ask for a seed or a saved latent first")
         return self.start if self.offset is None else moved(self.start, self.offset, self.slots)
+
+    @property
+    def distance(self) -> torch.Tensor:
+        """``[slots, w_dim]``: how far the moved slots are from the anchor's."""
+        assert self.anchor is not None
+        return (self.w_plus - self.anchor)[: self.slots]
 
 
 class Generator(Node):
@@ -168,7 +178,11 @@ class Generator(Node):
     def _set(self, turn: Turn, latent: Latent) -> None:
         state: DragState = turn.state
         start = to_w_plus(self.network, latent)
-        vars(state).update(vars(DragState(step=latent.step, origin=latent.origin or _origin(start), start=start)))
+        origin = latent.origin or _origin(start)
+        anchor = state.anchor if origin == state.origin else start
+        if latent.anchor is not None:
+            anchor = to_w_plus(self.network, replace(latent, space="w_plus", values=latent.anchor))
+        vars(state).update(vars(DragState(step=latent.step, origin=origin, anchor=anchor, start=start)))
         self._emit_latent(turn)
 
     def _begin(self, turn: Turn) -> None:
@@ -202,10 +216,12 @@ class Generator(Node):
         for at, members in passes.items():
             with _together(members):
                 slopes = at.pull({turn.state.look.row: turn["gradient"] for turn in members})
-                offsets = torch.stack([turn.state.offset for turn in members])
-                priors = self.params.prior * prior_gradient(offsets, self.network.w_whitening)
+                distances = torch.stack([turn.state.distance for turn in members])
+                priors = self.params.prior * prior_gradient(distances, self.network.w_whitening)
                 for turn, prior in zip(members, priors, strict=True):
                     with turn.alone():
+                        shared = len(turn.state.offset) == 1
+                        prior = prior.sum(dim=0, keepdim=True) if shared else prior
                         self._move(turn, slopes[turn.state.look.row] + prior)
 
     def _move(self, turn: Turn, slope: torch.Tensor) -> None:
@@ -294,6 +310,7 @@ class Generator(Node):
         return {
             "step": state.step,
             "origin": state.origin,
+            "anchor": state.anchor,
             "start": state.start,
             "offset": state.offset,
             "slots": state.slots,
@@ -306,7 +323,8 @@ class Generator(Node):
         def tensor(values: Any) -> torch.Tensor | None:
             return None if values is None else to_tensor(values, self.network.w_mean)
 
-        state = DragState(**{**data, "start": tensor(data["start"]), "offset": tensor(data["offset"])})
+        tensors = {name: tensor(data.get(name)) for name in ("anchor", "start", "offset")}
+        state = DragState(**{**data, **tensors})
         if data["moments"] is not None:
             first, second, count = data["moments"]
             state.moments = Moments(tensor(first), tensor(second), count)  # type: ignore[arg-type]

@@ -46,7 +46,13 @@ class LatentSource(Node):
             raise UserError("a latent request holds either a seed or a latent")
         if request.seed is None:
             assert request.w_plus is not None
-            return Latent(session=request.session, step=request.step, space="w_plus", values=request.w_plus)
+            return Latent(
+                session=request.session,
+                step=request.step,
+                space="w_plus",
+                values=request.w_plus,
+                anchor=request.anchor,
+            )
         return Latent(
             session=request.session,
             step=request.step,
