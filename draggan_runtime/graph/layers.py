@@ -29,13 +29,17 @@ Containers = dict[str, ContainerDraft]
 
 
 def lay_config(drafts: Drafts, path: Path) -> None:
-    """A preset's parameters over the graph's."""
+    """A preset's parameters, and its choice of ``impl``, over the graph's."""
     source = read(path)
     config = parse(source, ConfigFile)
     for node, params in config.params.items():
         draft = _known(drafts, node, source.where(("params", node)))
         for param, value in params.items():
-            draft.params[param] = Given(value, origin_of(source, Layer.CONFIG, ("params", node, param)))
+            origin = origin_of(source, Layer.CONFIG, ("params", node, param))
+            if param == "impl":
+                _swap(draft, str(value), origin)
+            else:
+                draft.params[param] = Given(value, origin)
 
 
 def lay_launch(drafts: Drafts, launch: LaunchFile, source: Source) -> None:

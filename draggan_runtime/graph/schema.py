@@ -143,7 +143,7 @@ class GraphFile(_Strict):
 
 
 class ConfigFile(_Strict):
-    """A parameter preset: parameters by node id."""
+    """A parameter preset: parameters by node id; ``impl`` among them chooses what the node runs."""
 
     version: Literal[1]
     name: str

@@ -153,10 +153,12 @@ def test_only_the_slots_that_move_change(space):
         torch.testing.assert_close(steps, steps[:1].expand(4, -1), rtol=0, atol=1e-6)
 
 
-def test_the_space_follows_the_mask_if_it_is_auto():
+def test_the_space_follows_mask_and_points_if_it_is_auto():
     assert dragging()[0].state.offset.shape == (1, 512)
     assert dragging(mask=MASK)[0].state.offset.shape == (10, 512)
     assert dragging(mask=Mask(session="s"))[0].state.offset.shape == (1, 512)
+    third = PointPair(3, (700, 420), (700, 400))
+    assert dragging(points=(*POINTS, third))[0].state.offset.shape == (10, 512)
 
 
 def test_a_step_is_adam_on_the_loss_and_the_prior():
@@ -168,7 +170,7 @@ def test_a_step_is_adam_on_the_loss_and_the_prior():
     for _ in range(3):
         w_plus = torch.cat([w.expand(10, -1), start[10:]])
         whole = network.features(w_plus[None], [LEVEL])[LEVEL][0]
-        loss = 0.5 * ((w - start[0]) @ network.w_whitening.T).square().mean()
+        loss = 0.5 * (((w - start[0]) @ network.w_whitening.T).square().mean() + 1e-6).sqrt()
         for box in features.levels[LEVEL]:
             (x, y), (rows, columns) = box.origin, box.values.shape[-2:]
             loss = loss + whole[:, y : y + rows, x : x + columns].square().mean() / 2
@@ -205,7 +207,7 @@ def test_the_priors_gradient_against_autograd():
     random = torch.Generator().manual_seed(0)
     offset = torch.randn(3, 5, generator=random, dtype=torch.float64, requires_grad=True)
     whitening = torch.randn(5, 5, generator=random, dtype=torch.float64)
-    (expected,) = torch.autograd.grad((offset @ whitening.T).square().mean(), offset)
+    (expected,) = torch.autograd.grad(((offset @ whitening.T).square().mean() + 1e-6).sqrt(), offset)
     torch.testing.assert_close(prior_gradient(offset.detach(), whitening), expected)
 
 
@@ -215,6 +217,53 @@ def test_the_prior_pulls_back_to_the_start():
     for _ in range(5):
         features, same = session.descend(features)["features"], strong.descend(same)["features"]
     assert strong.state.offset.norm() < 0.8 * session.state.offset.norm()
+
+
+def anchored(session: Session) -> np.ndarray:
+    return (session.state.w_plus - session.state.anchor).numpy()
+
+
+def test_the_prior_stays_near_the_picture_that_was_edited_first():
+    session, features = dragging(prior=0.0)
+    picture = session.state.w_plus
+    for _ in range(5):
+        features = session.descend(features)["features"]
+    session.begin()  # a second drag
+    assert torch.equal(session.state.anchor, picture)
+    went = np.abs(anchored(session)).sum()
+    session.node.params = session.node.params.model_copy(update={"prior": 1000.0})
+    for _ in range(5):
+        features = session.descend(session.begin(), slope=torch.zeros_like)["features"]
+    assert np.abs(anchored(session)).sum() < 0.5 * went
+
+
+def test_the_anchor_s_prior_against_autograd():
+    """Slots that were edited apart are drawn back by one shared offset."""
+    session, _ = dragging(prior=0.5, whitened=True, beta1=0.0)
+    network, start = session.node.network, session.state.w_plus
+    apart = 0.1 * torch.from_numpy(np.random.RandomState(3).randn(*start.shape).astype(np.float32))
+    session.send(latent=Latent(session="s", space="w_plus", values=start + apart, anchor=start))
+    offset = torch.zeros(512, dtype=torch.float64, requires_grad=True)
+    distance = (apart[:10].double() + offset) @ network.w_whitening.double().T
+    (gradient,) = torch.autograd.grad(0.5 * distance.square().mean().sqrt(), offset)
+    session.descend(session.begin(), slope=torch.zeros_like)
+    step = (session.state.w_plus - start - apart)[0].double()
+    whitening = network.w_whitening.double()
+    natural = -torch.linalg.solve(whitening @ whitening, gradient)
+    assert torch.cosine_similarity(step, natural, dim=0) > 0.9999
+
+
+def test_a_latent_that_is_set_is_its_own_anchor_unless_another_is_named():
+    session = Session(generator())
+    values = session.seed().values
+    assert torch.equal(session.state.anchor, values)
+    session.send(latent=Latent(session="s", space="w_plus", values=values + 1))
+    assert torch.equal(session.state.anchor, values + 1)
+    session.send(latent=Latent(session="s", space="w_plus", values=values + 2, anchor=values))
+    assert torch.equal(session.state.anchor, values)
+    again = Latent(session="s", space="w_plus", values=values + 3, origin=session.state.origin)
+    session.send(latent=again)  # an earlier step of the same picture
+    assert torch.equal(session.state.anchor, values)
 
 
 def test_a_snapshot_resumes_bit_for_bit():

@@ -47,6 +47,33 @@ def test_undo_and_redo_are_exact(layout):
             app.redo()
 
 
+@pytest.mark.parametrize("layout", LAYOUTS)
+def test_whatever_is_undone_the_graph_knows_the_picture_that_was_edited_first(layout, tmp_path):
+    with App(toy_graph(layout)) as app:
+        begin(app)
+        for x in (140.0, 150.0):
+            drag(app)
+            app.post(Goal(session="main", points=pairs([(tuple(app.record.w_plus[0]), (x, 90.0))])))
+            app.run_until_settled()
+        first = app.record.history[0].start
+        assert (app.record.anchor == first).all()
+        seen = []
+        app.watch(lambda node, turn: seen.extend(turn.inputs.values()) if node == "source" else None)
+        app.undo()
+        app.run_until_settled()
+        assert (app.record.anchor == first).all()
+        if layout == "local":
+            assert (seen[-1].anchor == first).all()
+        save_session(app.record, tmp_path / "a.draggan")
+        app.post(LatentRequest(session="main", w_plus=np.array([[7.0, 7.0]], np.float32)))
+        app.run_until_settled()
+        assert (app.record.anchor == 7).all()
+    with App(toy_graph(layout), load_session(tmp_path / "a.draggan")) as app:
+        app.restore()
+        app.run_until_settled()
+        assert (app.record.anchor == first).all()
+
+
 def test_points_come_back_with_the_drag():
     with App(toy_graph()) as app:
         begin(app)

@@ -20,7 +20,7 @@ def record() -> SessionRecord:
     w = np.random.default_rng(0).standard_normal((23, 512)).astype(np.float32)
     points = (PointPair(1, (512.0, 590.0), (560.0, 590.0)),)
     return SessionRecord(
-        model="ffhq", seed=7, step=12, w_plus=w, points=points, mask=np.eye(8, dtype=np.uint8),
+        model="ffhq", seed=7, step=12, w_plus=w, anchor=w - 2, points=points, mask=np.eye(8, dtype=np.uint8),
         params={"tracker": {"impl": "tracking/nearest", "radius": 12.0}},
         history=[DragRecord(points, w - 1, w, {1: (559.0, 590.5)}, {1: 1.1}, 12, 3.4, "reached")],
     )  # fmt: skip
@@ -31,6 +31,7 @@ def test_a_session_reopens_bit_for_bit(tmp_path):
     save_session(saved, tmp_path / "a.draggan")
     loaded = load_session(tmp_path / "a.draggan")
     assert loaded.w_plus.tobytes() == saved.w_plus.tobytes()
+    assert loaded.anchor.tobytes() == saved.anchor.tobytes()
     assert loaded.history[0].start.tobytes() == saved.history[0].start.tobytes()
     assert np.array_equal(loaded.mask, saved.mask)
     for name in ("model", "seed", "truncation_psi", "step", "points", "params"):

@@ -1,4 +1,4 @@
-"""Trackers that follow a point from each picture to the next, on textures whose sub-pixel motion is known."""
+"""Trackers of patches, on textures whose sub-pixel motion is known."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from draggan_nodes.tracking.lucas_kanade import LucasKanadeTracker
 from draggan_nodes.tracking.nearest import NearestTracker
 from draggan_nodes.tracking.picture import PictureTracker
 from draggan_nodes.tracking.template import PATCH, RATE, TemplateTracker
+from draggan_nodes.tracking.votes import VotesTracker
 
 from draggan_runtime.boxes import Region, crop, sample, whole
 from draggan_runtime.messages import Box, Boxes, Features, Goal, Handles, Message, NeedBoxes, PointPair
@@ -21,7 +22,7 @@ from draggan_runtime.node_check import check_node
 from draggan_runtime.wire import pack, unpack
 
 PICTURE: list[type[PictureTracker]] = [FlowTracker, LucasKanadeTracker]
-ALL: list[type[Tracker]] = [*PICTURE, TemplateTracker]
+ALL: list[type[Tracker]] = [*PICTURE, TemplateTracker, VotesTracker]
 SIZE = (512, 512)
 HANDLE = np.array([251.3, 262.8])
 GOAL = Goal(session="s", points=(PointPair(1, (251.3, 262.8), (300.0, 262.8)),))
@@ -57,7 +58,7 @@ class Texture:
 
 
 def texture(cls: type[Tracker], seed: int = 0) -> Texture:
-    return Texture("64" if cls is TemplateTracker else "rgb", seed)
+    return Texture("rgb" if cls in PICTURE else "64", seed)
 
 
 def noise(box: Box, seed: int = 9) -> Box:
@@ -169,6 +170,24 @@ def part_of(box: Box, region: Region) -> Box:
     part = crop(torch.as_tensor(box.values), (x0 - left, y0 - top, x1 - left, y1 - top), box.stride)
     origin = part.origin[0] + box.origin[0], part.origin[1] + box.origin[1]
     return Box(part.values, origin, box.stride, box.map_size)
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_neighbours_outvote_a_point_that_has_changed(seed: int) -> None:
+    """Its own features, and those 4 px around it, become others as it moves: half of what it was at the end."""
+    votes, alone, moving = Session(VotesTracker), Session(NearestTracker), Texture("64", seed)
+    other = Texture("64", seed + 100)
+    for step in range(21):
+        box, changed = moving.box(step * STEP), other.box(step * STEP)
+        rows, columns = box.values.shape[1:]
+        x, y = ((np.arange(n) + at + 0.5) * 8 - 0.5 for n, at in zip((columns, rows), box.origin, strict=True))
+        here = HANDLE + step * STEP
+        far = torch.from_numpy(np.hypot(*np.meshgrid(x - here[0], y - here[1])))
+        share = 0.025 * step * (far < 8)
+        box = Box((box.values * (1 - share) + changed.values * share).float(), box.origin, 8.0, box.map_size)
+        handles, held = votes.track(step, box), alone.track(step, box)
+    assert miss(handles, 20 * STEP) < 1
+    assert miss(handles, 20 * STEP) < miss(held, 20 * STEP)
 
 
 @of_pictures

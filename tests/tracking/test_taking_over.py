@@ -12,12 +12,13 @@ from draggan_nodes.tracking.lucas_kanade import LucasKanadeTracker
 from draggan_nodes.tracking.nearest import NearestTracker
 from draggan_nodes.tracking.none import NoTracker
 from draggan_nodes.tracking.template import TemplateTracker
+from draggan_nodes.tracking.votes import VotesTracker
 from test_adapting import GOAL, HANDLE, PICTURE, STEP, Session, Texture, miss
 
 from draggan_runtime.messages import Goal, Handles, PointPair
 from draggan_runtime.wire import pack, unpack
 
-ALL: list[type[Tracker]] = [NearestTracker, NoTracker, FlowTracker, LucasKanadeTracker, TemplateTracker]
+ALL: list[type[Tracker]] = [NearestTracker, NoTracker, FlowTracker, LucasKanadeTracker, TemplateTracker, VotesTracker]
 
 
 def take_over(cls: type[Tracker], session: Session) -> Session:

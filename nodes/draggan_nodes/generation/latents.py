@@ -11,6 +11,9 @@ from draggan_nodes.generation.protocol import GeneratorNetwork
 from draggan_runtime.errors import UserError
 from draggan_runtime.messages import Latent
 
+#: Below this many standard deviations a distance from the picture's latent counts less and less.
+NEAR = 1e-3
+
 
 def to_tensor(values: Any, like: torch.Tensor) -> torch.Tensor:
     """``values`` (tensor or numpy array) with the dtype and device of ``like``."""
@@ -49,5 +52,11 @@ def moved(start: torch.Tensor, offset: torch.Tensor, slots: int) -> torch.Tensor
 
 
 def prior_gradient(distance: torch.Tensor, whitening: torch.Tensor) -> torch.Tensor:
-    """Gradient of the prior ``((distance @ whitening.T) ** 2).mean()`` of each distance ``[..., rows, w_dim]``."""
-    return 2 / (distance.shape[-2] * distance.shape[-1]) * (distance @ whitening.T) @ whitening
+    """Gradient of the prior ``sqrt(((distance @ whitening.T) ** 2).mean() + NEAR ** 2)`` of ``[..., rows, w_dim]``.
+
+    The length, not its square: it pulls with the same force from near, so that what is dragged back comes home, and
+    from far, so that far targets can be reached.
+    """
+    whitened = distance @ whitening.T
+    length = (whitened.square().mean(dim=(-2, -1), keepdim=True) + NEAR**2).sqrt()
+    return whitened @ whitening / (distance.shape[-2] * distance.shape[-1] * length)

@@ -33,13 +33,16 @@ from draggan_runtime.messages import (
 )
 from draggan_runtime.node import Need, Node, NodeParams, Turn, event, latched
 
+#: As many points one shared w follows.
+FEW_POINTS = 2
+
 
 class GeneratorParams(NodeParams):
     model: str = Field("ffhq", description="the model's name, see `draggan models list`")
     space: Literal["auto", "w", "w_plus"] = Field(
         "auto",
         description="what a drag moves: one w shared by the coarse slots, or each slot's own; "
-        "auto: w_plus with a mask, w without",
+        "auto: w_plus with a mask or more than two points, else w",
     )
     slots: int | None = Field(None, ge=1, description="how many of the first slots move; unset: the model's")
     learning_rate: float = Field(3e-3, gt=0, description="Adam's step size, of w; if whitened, of its spread")
@@ -47,7 +50,7 @@ class GeneratorParams(NodeParams):
         False, description="step as w varies: Adam on whitened w, with one second moment for all its coordinates"
     )
     prior: float = Field(
-        0.05, ge=0, description="weight of the mean squared whitened distance from the picture's latent"
+        0.05, ge=0, description="weight of the whitened distance from the picture's latent, in its standard deviations"
     )
     beta1: float = Field(0.9, ge=0, lt=1, description="Adam's decay of the first moment")
     beta2: float = Field(0.999, ge=0, lt=1, description="Adam's decay of the second moment")
@@ -189,7 +192,7 @@ class Generator(Node):
         state: DragState = turn.state
         state.start = state.w_plus
         state.slots = self.params.slots or self.network.coarse_slots
-        free = self.params.space == "w_plus" or (self.params.space == "auto" and _masked(turn))
+        free = self.params.space == "w_plus" or (self.params.space == "auto" and _asks_much(turn))
         state.offset = torch.zeros_like(state.start[: state.slots if free else 1])
         state.moments = no_moments(state.offset)
         state.kept = None
@@ -334,6 +337,12 @@ class Generator(Node):
 def _masked(turn: Turn) -> bool:
     mask: Mask | None = turn.get("mask")
     return mask is not None and mask.movable is not None
+
+
+def _asks_much(turn: Turn) -> bool:
+    """True if one shared w could not do all that is asked, and have a mask's rest stay."""
+    goal: Goal | None = turn.get("goal")
+    return _masked(turn) or (goal is not None and len(goal.points) > FEW_POINTS)
 
 
 def _origin(w_plus: torch.Tensor) -> str:

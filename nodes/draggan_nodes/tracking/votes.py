@@ -16,6 +16,9 @@ from draggan_nodes.tracking.nearest import square
 from draggan_runtime.box_set import bounds
 from draggan_runtime.node import Need
 
+#: The likeness below which a point is lost, and stays where it was until it is found again.
+LOST = 0.4
+
 
 class VotesParams(TrackerParams):
     """Parameters of the votes; lengths in px at 512."""
@@ -38,7 +41,7 @@ class VotesTracker(Tracker):
     A single feature vector changes as the face turns, and then its best match drifts; neighbours' errors differ, and
     the median, by coordinate, leaves out those that were mistaken or hidden. All are compared with the first picture,
     so that errors do not add up. Sought on grids of 3, 1 and 1/4 px at 512. Confidence is the cosine similarity of
-    what was remembered and what is found, all of the vectors as one, 0 if negative.
+    what was remembered and what is found, all of the vectors as one, 0 if negative; a lost point stays.
     """
 
     Params = VotesParams
@@ -65,7 +68,8 @@ class VotesTracker(Tracker):
         positions = level.inside(points.positions + way)
         found = level.sample(self._around(level, positions))
         likeness = torch.cosine_similarity(found.flatten(1), points.templates.to(found).flatten(1), dim=1)
-        return Found(positions, likeness.clamp(0, 1).cpu().double().numpy())
+        confidence = likeness.clamp(0, 1).cpu().double().numpy()
+        return Found(np.where(confidence[:, None] >= LOST, positions, points.positions), confidence)
 
     def _around(self, level: Level, positions: Array) -> Array:
         return level.inside(positions[:, None] + neighbours(self.params.around) * level.scale)
