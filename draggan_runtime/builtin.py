@@ -26,7 +26,10 @@ class DragParams(NodeParams):
         None, gt=0, description="px at 512 within which a point has arrived; unset: 1 up to 5 points, else 2"
     )
     min_confidence: float = Field(
-        0.0, ge=0, le=1, description="a tracker's confidence below which a handle counts as lost"
+        0.0, ge=0, le=1, description="a tracker's confidence below which a handle is lost; a drag, if a quarter are"
+    )
+    settle: int = Field(
+        0, ge=0, description="steps after all points have arrived, in which the prior draws back what need not move"
     )
     patience: int = Field(
         0, ge=0, description="steps without coming 0.5 px at 512 nearer, after which a drag ends; 0: none are too many"

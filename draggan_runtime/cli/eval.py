@@ -48,7 +48,7 @@ def landmarks(
 
     \b
     draggan eval landmarks --pairs 50 --points 1 --out out/eval
-    draggan eval landmarks --method ours --method wide:tracker.radius=16,motion.radius=5 --out out/eval
+    draggan eval landmarks --method best --method wide:tracker.radius=16,motion.radius=5 --out out/eval
     draggan eval report out/eval
 
     Ctrl-C keeps what is done, and the same command goes on from there; more pairs, points or methods add to it.

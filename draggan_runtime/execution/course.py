@@ -19,12 +19,14 @@ class Course:
     """``best``: the step whose handles were nearest their targets, in the mean; ``now``: it is the last one.
 
     ``gained``: the mean distance, px, when it last had fallen by ``GAIN``, after ``gained_at`` steps of the drag.
+    ``arrived_at``: after how many steps all points had first arrived, None: not yet.
     """
 
     best: Progress | None = None
     now: bool = False
     gained: float = float("inf")
     gained_at: int = 0
+    arrived_at: int | None = None
 
     def see(self, progress: Progress, height: int) -> None:
         """A step has been made; ``height`` of the picture, px."""
@@ -38,13 +40,13 @@ class Course:
     def snapshot(self) -> dict[str, Any]:
         """What :meth:`of` needs, as data. A best step that is the last one is seen again where the drag goes on."""
         best = {name: getattr(self.best, name) for name in _KEPT} if self.best and not self.now else None
-        return {"best": best, "gained": self.gained, "gained_at": self.gained_at}
+        return {"best": best, "gained": self.gained, "gained_at": self.gained_at, "arrived_at": self.arrived_at}
 
     @classmethod
     def of(cls, session: str, data: Mapping[str, Any]) -> Course:
         """The course that :meth:`snapshot` told."""
         best = data["best"] and Progress(session=session, step=0, drag_steps=0, seconds=0.0, **data["best"])
-        return cls(best, gained=data["gained"], gained_at=data["gained_at"])
+        return cls(best, gained=data["gained"], gained_at=data["gained_at"], arrived_at=data["arrived_at"])
 
 
 def _left(progress: Progress) -> float:

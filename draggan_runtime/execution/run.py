@@ -27,6 +27,8 @@ if TYPE_CHECKING:
     from draggan_runtime.execution.action import DragAction
 
 FEW_POINTS = 5
+#: The share of points that may be lost, since the others still tell where the face goes: one of four.
+MOST_LOST = 0.25
 
 
 def arrival_distance(points: int, arrived: float | None, height: int) -> float:
@@ -97,12 +99,27 @@ class Run:
         A drag that lost its point, or comes no nearer to its targets, goes back to where it was nearest.
         """
         progress = self._progress()
-        if progress.stopped in (None, "max_steps"):
+        if progress.stopped in (None, "max_steps", "reached"):
             self.course.see(progress, self.received["handles"].size[1])
-            patience = self.params.patience
-            if progress.stopped is None and patience and self.drag_steps - self.course.gained_at >= patience:
-                progress = replace(progress, stopped="out_of_reach")
-        return self._go_back(progress) if progress.stopped in ("lost", "out_of_reach") else progress
+        if progress.stopped == "reached" and self._settling():
+            progress = replace(progress, stopped="max_steps" if self.drag_steps >= self.params.max_steps else None)
+        elif progress.stopped is None and self._gives_up():
+            progress = replace(progress, stopped="out_of_reach" if self.course.arrived_at is None else "reached")
+            return self._go_back(progress)
+        return self._go_back(progress) if progress.stopped == "lost" else progress
+
+    def _settling(self) -> bool:
+        """All points have arrived: True if the latent may still settle."""
+        if self.course.arrived_at is None:
+            self.course.arrived_at = self.drag_steps
+        settle: int = self.params.settle
+        return self.drag_steps < self.course.arrived_at + settle
+
+    def _gives_up(self) -> bool:
+        course, settle, patience = self.course, int(self.params.settle), int(self.params.patience)
+        if course.arrived_at is not None:  # at the brink, where the prior and the points' pull balance
+            return self.drag_steps >= course.arrived_at + 2 * settle
+        return patience > 0 and self.drag_steps - course.gained_at >= patience
 
     def _go_back(self, progress: Progress) -> Progress:
         best = self.course.best
@@ -172,9 +189,10 @@ class Run:
             return "failed"
         if not distances:
             return "cancelled"
-        if any(c < params.min_confidence for c in handles.confidence.values()) or not all(
-            0 <= x < handles.size[0] and 0 <= y < handles.size[1] for x, y in handles.positions.values()
-        ):
+        width, height = handles.size
+        inside = all(0 <= x < width and 0 <= y < height for x, y in handles.positions.values())
+        unsure = sum(c < params.min_confidence for c in handles.confidence.values())
+        if not inside or unsure > MOST_LOST * len(handles.confidence):
             return "lost"
         within = arrival_distance(len(distances), params.arrived, handles.size[1])
         if max(distances.values()) <= within:

@@ -23,12 +23,12 @@ def dragged(overrides, points, steps):
     return latents, [list(by_step[i].handles.values()) for i in range(steps + 1)]
 
 
-@pytest.mark.parametrize(("name", "points", "steps"), [("ours", 2, 5), ("nearest", 2, 2), ("lucas_kanade", 1, 1)])
+@pytest.mark.parametrize(("name", "points", "steps"), [("best", 2, 5), ("nearest", 2, 2), ("lucas_kanade", 1, 1)])
 def test_along_the_latents_of_a_drag_points_are_where_the_drag_saw_them(name, points, steps):
     method = methods.known()[name]
     latents, expected = dragged(method.overrides, POINTS[:points], steps)
     with Sessions() as sessions:
-        for _ in range(2 if name == "ours" else 1):  # and nothing is left of the first time
+        for _ in range(2 if name == "best" else 1):  # and nothing is left of the first time
             handles = sessions.follow(method, latents, [handle for handle, _ in POINTS[:points]])
             found = [list(each.positions.values()) for each in handles]
             # Boxes of other sizes round differently, and the finest search goes by 1/16 px at 512.
@@ -78,7 +78,7 @@ def test_a_walk_is_watched_and_can_be_ended():
         return now.drag_steps < 1
 
     with Sessions(watch=watch) as sessions, pytest.raises(Interrupted):
-        sessions.follow(methods.known()["ours"], latents, [(500, 600)])
+        sessions.follow(methods.known()["best"], latents, [(500, 600)])
     assert steps == [0, 1]
 
 

@@ -26,8 +26,8 @@ def outcomes():
         pytest.skip(str(error))
     case = protocol.cases(3)[2]
     with Sessions() as sessions:
-        made = {name: protocol.run(case, known()[name], sessions) for name in ("ours", "none")}
-        session = sessions.open(known()["ours"])
+        made = {name: protocol.run(case, known()[name], sessions) for name in ("best", "none")}
+        session = sessions.open(known()["best"])
         faces = []
         for seed in case.seeds:
             session.seed(seed)
@@ -44,19 +44,19 @@ def test_no_edit_is_as_far_as_the_faces_are_apart(outcomes):
 
 def test_an_edit_says_what_the_tracker_says_and_what_it_took(outcomes):
     made, _ = outcomes
-    figures = made["ours"].figures
+    figures = made["best"].figures
     assert figures["steps"] == 3
     assert figures["stopped"] == "max_steps"
     assert figures["seconds"] > 0
     assert 0 < figures["reported"] < made["none"].figures["distance"]
     assert figures["distance"] != made["none"].figures["distance"]
-    assert not np.array_equal(made["ours"].arrays["before"], made["ours"].arrays["after"])
+    assert not np.array_equal(made["best"].arrays["before"], made["best"].arrays["after"])
 
 
 def test_pictures_are_at_512_and_those_of_the_pair_do_not_depend_on_the_method(outcomes):
     made, _ = outcomes
     for name in ("before", "target"):
-        np.testing.assert_array_equal(made["ours"].pictures[name], made["none"].pictures[name])
+        np.testing.assert_array_equal(made["best"].pictures[name], made["none"].pictures[name])
     assert {picture.shape for outcome in made.values() for picture in outcome.pictures.values()} == {(512, 512, 3)}
 
 

@@ -15,8 +15,8 @@ def test_each_method_that_comes_with_the_program_fits_the_graph(name):
 
 def test_no_edit_is_a_method_and_the_preset_as_it_is_another():
     assert not methods.known()["none"].edits
-    assert methods.known()["ours"].edits
-    assert methods.known()["ours"].overrides == ()
+    assert methods.known()["best"].edits
+    assert methods.known()["best"].overrides == ()
 
 
 def test_a_method_of_ones_own_has_overrides_and_their_values_may_have_commas():
@@ -28,10 +28,10 @@ def test_a_method_of_ones_own_has_overrides_and_their_values_may_have_commas():
     ("texts", "says"),
     [
         (["neares"], "nearest"),
-        (["ours:tracker.radius=8"], "is a method already"),
+        (["best:tracker.radius=8"], "is a method already"),
         (["a/b:tracker.radius=8"], "no name"),
         (["mine:tracker.radius"], "name:node.param=value"),
-        (["ours", "none", "ours"], "given twice"),
+        (["best", "none", "best"], "given twice"),
     ],
 )
 def test_a_method_that_cannot_be_meant_is_one_line(texts, says):

@@ -66,12 +66,12 @@ def toward(first, second, amount):
 def pair(sessions):
     protocol = ready(Paired(max_steps=1))
     case = protocol.cases(2)[1]
-    return protocol, case, {name: protocol.run(case, known()[name], sessions) for name in ("none", "ours")}
+    return protocol, case, {name: protocol.run(case, known()[name], sessions) for name in ("none", "best")}
 
 
 def test_paired_the_second_picture_is_the_first_face_moved_toward_another_in_its_coarse_slots(pair, sessions):
     _, case, made = pair
-    session = sessions.open(known()["ours"])
+    session = sessions.open(known()["best"])
     a, b = latents(session, case)
     first, second = picture(session, a), picture(session, toward(a, b, 0.3))
     figures = made["none"].figures
@@ -81,24 +81,24 @@ def test_paired_the_second_picture_is_the_first_face_moved_toward_another_in_its
 
 
 def test_paired_an_edit_comes_nearer_to_the_second_picture_and_says_by_how_much(pair):
-    none, ours = (pair[2][name].figures for name in ("none", "ours"))
-    assert ours["steps"] == 1
-    assert ours["stopped"] == "max_steps"
-    assert ours["squared"] != none["squared"]
-    assert ours["squared_left"] == pytest.approx(ours["squared"] / none["squared"])
-    assert ours["perceptual_left"] == pytest.approx(ours["perceptual"] / none["perceptual"])
+    none, best = (pair[2][name].figures for name in ("none", "best"))
+    assert best["steps"] == 1
+    assert best["stopped"] == "max_steps"
+    assert best["squared"] != none["squared"]
+    assert best["squared_left"] == pytest.approx(best["squared"] / none["squared"])
+    assert best["perceptual_left"] == pytest.approx(best["perceptual"] / none["perceptual"])
 
 
 def test_paired_a_row_is_the_same_whatever_was_measured_before(pair):
     _, case, made = pair
     with Sessions() as fresh:
-        alone = Paired(max_steps=1).run(case, known()["ours"], fresh)
-    assert timeless(alone.figures) == timeless(made["ours"].figures)
+        alone = Paired(max_steps=1).run(case, known()["best"], fresh)
+    assert timeless(alone.figures) == timeless(made["best"].figures)
 
 
 def test_paired_results_are_compared_with_the_second_pictures_as_sets(pair):
     _, _, made = pair
-    arrays = [made[name].arrays for name in ("none", "ours")]
+    arrays = [made[name].arrays for name in ("none", "best")]
     (distance,) = Paired().of_set(arrays).values()
     assert distance > 0
     assert list(Paired().of_set([{"target": each["after"], "after": each["after"]} for each in arrays]).values()) == [0]
@@ -108,11 +108,11 @@ def test_cycle_says_how_far_the_nose_went_and_came_back_and_what_that_cost(sessi
     pytest.importorskip("dlib")
     protocol = ready(Cycle(px=20, max_steps=4))
     (case,) = protocol.cases(1)
-    ours = known()["ours"]
-    figures = protocol.run(case, ours, sessions).figures
+    best = known()["best"]
+    figures = protocol.run(case, best, sessions).figures
     (seed,) = case.seeds
     with Sessions() as fresh:
-        session = fresh.open(ours)
+        session = fresh.open(best)
         session.seed(seed)
         start = at_512(session.image())
         nose = landmarks(start)[33]
@@ -137,8 +137,8 @@ def test_tracking_says_how_far_a_point_is_from_its_landmark_on_a_picture_that_no
     pytest.importorskip("dlib")
     protocol = ready(Tracking(amount=0.4, steps=4))
     case = protocol.cases(1)[0]
-    made = {name: protocol.run(case, known()[name], sessions).figures for name in ("none", "ours", "no-tracking")}
-    session = sessions.open(known()["ours"])
+    made = {name: protocol.run(case, known()[name], sessions).figures for name in ("none", "best", "no-tracking")}
+    session = sessions.open(known()["best"])
     a, b = latents(session, case)
     walk = [toward(a, b, 0.1 * i) for i in range(5)]
     begun, halfway, ended = (landmarks(picture(session, walk[i]))[list(FOLLOWED)] for i in (0, 2, 4))
@@ -146,12 +146,12 @@ def test_tracking_says_how_far_a_point_is_from_its_landmark_on_a_picture_that_no
     assert made["none"]["moved"] == made["none"]["drift"] == pytest.approx(moved)
     assert made["none"]["halfway"] == pytest.approx(np.linalg.norm(halfway - begun, axis=1).mean())
     assert {key: made["no-tracking"][key] for key in made["none"]} == pytest.approx(made["none"])
-    handles = sessions.follow(known()["ours"], walk, [tuple(xy) for xy in ((begun + 0.5) * 2 - 0.5).tolist()])
+    handles = sessions.follow(known()["best"], walk, [tuple(xy) for xy in ((begun + 0.5) * 2 - 0.5).tolist()])
     found = (np.array(list(handles[4].positions.values())) + 0.5) / 2 - 0.5
-    assert made["ours"]["drift"] == pytest.approx(np.linalg.norm(found - ended, axis=1).mean(), abs=0.05)
-    assert made["ours"]["drift"] != made["none"]["drift"]
-    assert 0 < made["ours"]["confidence"] <= 1
-    assert protocol.run(case, known()["ours"], sessions).figures == made["ours"]
+    assert made["best"]["drift"] == pytest.approx(np.linalg.norm(found - ended, axis=1).mean(), abs=0.05)
+    assert made["best"]["drift"] != made["none"]["drift"]
+    assert 0 < made["best"]["confidence"] <= 1
+    assert protocol.run(case, known()["best"], sessions).figures == made["best"]
 
 
 @pytest.mark.parametrize(

@@ -74,6 +74,29 @@ def test_a_lost_drag_goes_back_to_the_nearest_it_came():
         assert app.progress.handles[1][0] == pytest.approx(470.3, abs=2)
 
 
+def test_a_drag_that_has_arrived_settles():
+    """Its points stay where they are: the toy's latent has nothing else to move."""
+    with App(toy_graph()) as app:
+        begin(app)
+        without = drag(app)[-1].drag_steps
+    with App(toy_graph(drag={"settle": 5})) as app:
+        begin(app)
+        *seen, last = drag(app)
+        assert (last.stopped, last.drag_steps) == ("reached", without + 5)
+        assert all(p.stopped is None for p in seen)
+
+
+def test_what_cannot_stay_where_it_arrived_ends_where_it_was_nearest():
+    """The wall throws it back each time it arrives."""
+    with App(toy_graph(generator={"wall": 120.0}, drag={"settle": 5, "arrived": 0.8})) as app:
+        begin(app, target=(120.0, 50.7))
+        *seen, last = drag(app)
+        nearest = min(seen, key=lambda progress: progress.distances[1])
+        assert last.stopped == "reached"
+        assert last.distances == nearest.distances
+        assert (app.record.w_plus == nearest.w_plus).all()
+
+
 def test_a_drag_whose_points_are_all_removed_is_cancelled():
     with App(toy_graph()) as app:
         begin(app, target=(400.0, 400.0))

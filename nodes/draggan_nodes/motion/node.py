@@ -37,6 +37,9 @@ class MotionParams(NodeParams):
     arrived: float | None = Field(
         None, gt=0, description="a handle this near its target rests; unset: 1 up to 5 points, else 2"
     )
+    min_confidence: float = Field(
+        0.0, ge=0, le=1, description="a handle that its tracker is less sure of pulls nothing until it is found again"
+    )
     mask_weight: float = Field(20.0, ge=0, description="lambda: weight of the mask term; depends on the model")
 
 
@@ -86,9 +89,10 @@ class MotionSupervision(Node):
         boxes = features.levels.get(params.level, ())
         width, height = features.size
         scale = height / 512
-        positions, targets = _pairs(turn["handles"], turn.get("goal"))
+        positions, targets, confidence = _pairs(turn["handles"], turn.get("goal"))
         arrived = params.arrived or (1.0 if len(positions) <= FEW_POINTS else 2.0)
         steps = steps_toward(positions, targets, params.step * scale, arrived * scale)
+        steps[confidence < params.min_confidence] = 0
         offsets = disc(params.radius) * scale
 
         mask: Mask | None = turn.get("mask")
@@ -129,12 +133,9 @@ class MotionSupervision(Node):
         return Held(None if reference is None else torch.as_tensor(reference))
 
 
-def _pairs(handles: Handles, goal: Goal | None) -> tuple[Array, Array]:
-    """Positions and targets ``[P, 2]`` of the points that are both wanted and tracked."""
-    pairs = [
-        (handles.positions[point.id], point.target)
-        for point in (goal.points if goal is not None else ())
-        if point.id in handles.positions
-    ]
-    both = np.array(pairs, dtype=np.float64).reshape(-1, 2, 2)
-    return both[:, 0], both[:, 1]
+def _pairs(handles: Handles, goal: Goal | None) -> tuple[Array, Array, Array]:
+    """Positions and targets ``[P, 2]`` and confidence ``[P]`` of the points that are both wanted and tracked."""
+    points = [p for p in (goal.points if goal is not None else ()) if p.id in handles.positions]
+    pairs = np.array([(handles.positions[p.id], p.target) for p in points], dtype=np.float64).reshape(-1, 2, 2)
+    confidence = np.array([handles.confidence.get(p.id, 1.0) for p in points], dtype=np.float64)
+    return pairs[:, 0], pairs[:, 1], confidence
