@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import typer
 from rich import box
@@ -15,7 +16,11 @@ from draggan_runtime.cli.common import Format, print_json
 from draggan_runtime.cli.progress import watched
 from draggan_runtime.evaluation.protocol import Evaluated
 
+if TYPE_CHECKING:
+    from draggan_runtime.evaluation.runner import EvalProgress
+
 INTERRUPTED = 130
+_SAID = 3  # how many cases under way fit the bar
 
 
 def run(
@@ -28,14 +33,16 @@ def run(
     set_: list[str] | None,
     format_: Format,
     against: str | None,
+    workers: int,
+    address: str,
 ) -> None:
     """Measure what ``out`` lacks of a protocol's first ``count`` cases, then show all of it; exit as commands do.
 
-    ``method``, ``launch``, ``config``, ``set_``, ``against``: as the options of these names. Exits with 1 if a row
+    Parameters from ``method`` on are the options of these names. Exits with 1 if a row
     failed, with 130 after Ctrl-C.
     """
     from draggan_runtime.evaluation import methods
-    from draggan_runtime.evaluation.runner import EvalProgress, Evaluation
+    from draggan_runtime.evaluation.runner import Evaluation
 
     rows = methods.parse(method) if method else list(methods.known().values())
     evaluation = Evaluation(protocol, rows, count, out, launch=launch, config=config, set=set_ or ())
@@ -46,14 +53,18 @@ def run(
 
         def tell(now: EvalProgress) -> bool:
             nonlocal failed
-            step = f", step {now.drag.drag_steps}" if now.drag else ""
-            watch.show(now.done, f"{now.unit.method.name}, case {now.unit.case.id}{step}")
+            watch.show(now.done, _doing(now))
             if now.row is not None and "error" in now.row:
                 failed += 1
-                watch.say(f"draggan: {now.unit.method.name}, case {now.unit.case.id}: {now.row['error']}")
+                watch.say(f"draggan: {now.row['method']}, case {now.row['case']}: {now.row['error']}")
             return not watch.interrupted
 
-        evaluation.run(tell)
+        if workers > 1 or address:
+            from draggan_runtime.evaluation import spread
+
+            spread.run(evaluation, workers, address, tell)
+        else:
+            evaluation.run(tell)
     if evaluation.rows:
         show(out, format_, against)
     if watch.interrupted:
@@ -61,6 +72,13 @@ def run(
         raise typer.Exit(INTERRUPTED)
     if failed:
         raise typer.Exit(1)
+
+
+def _doing(now: EvalProgress) -> str:
+    step = f", step {now.drag.drag_steps}" if now.drag else ""
+    said = [f"{unit.method.name}, case {unit.case.id}" for unit in now.under_way[:_SAID]]
+    more = len(now.under_way) - _SAID
+    return "; ".join(said) + step + (f" and {more} more" if more > 0 else "") if said else "starting"
 
 
 def show(out: Path, format_: Format, against: str | None = None) -> None:
