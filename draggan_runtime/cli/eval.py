@@ -153,13 +153,20 @@ def tracking(
 def report(
     out: Annotated[Path, typer.Argument(help="A folder that draggan eval has written to.")],
     against: AgainstOption = None,
+    pictures: Annotated[
+        list[str] | None,
+        typer.Option(metavar="NAME", help="Row whose pictures are open. Repeatable. [default: ours and --against]"),
+    ] = None,
+    failures: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="YAML: what went wrong, and why; see docs/evaluation.md.")
+    ] = None,
     format_: FormatOption = Format.table,
 ) -> None:
-    """Print the tables of what was measured, and write report.html with pictures."""
+    """Print the tables of what was measured, and write report.html: tables and pictures, in one file."""
     from draggan_runtime.evaluation.rows import require_rows
 
     require_rows(out)
-    eval_run.show(out, format_, against)
+    eval_run.show(out, format_, against, pictures or (), failures)
 
 
 @app.command()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -14,6 +15,7 @@ from rich.table import Table
 
 from draggan_runtime.cli.common import Format, print_json
 from draggan_runtime.cli.progress import watched
+from draggan_runtime.errors import UserError
 from draggan_runtime.evaluation.protocol import Evaluated
 
 if TYPE_CHECKING:
@@ -81,14 +83,27 @@ def _doing(now: EvalProgress) -> str:
     return "; ".join(said) + step + (f" and {more} more" if more > 0 else "") if said else "starting"
 
 
-def show(out: Path, format_: Format, against: str | None = None) -> None:
-    """Print a folder's tables and write its report. Raises UserError if ``against`` was not measured."""
+def show(
+    out: Path,
+    format_: Format,
+    against: str | None = None,
+    pictures: Sequence[str] = (),
+    failures: Path | None = None,
+) -> None:
+    """Print a folder's tables and write its report. The parameters are ``draggan eval report``'s options.
+
+    Raises UserError if what ``against``, ``pictures`` or ``failures`` names was not measured.
+    """
+    from draggan_runtime.evaluation.failures import read_failures
     from draggan_runtime.evaluation.report import write_report
     from draggan_runtime.evaluation.rows import read_rows
     from draggan_runtime.evaluation.table import cells, plain, tables
 
     made = tables(read_rows(out), out, against)
-    page = write_report(made, out)
+    known = {method for table in made for method in table.rows}
+    if unknown := [name for name in pictures if name not in known]:
+        raise UserError(f"--pictures {unknown[0]}: this was not measured here; there are {', '.join(sorted(known))}")
+    page = write_report(made, out, pictures, read_failures(failures, made) if failures is not None else ())
     if format_ is Format.json:
         print_json(plain(made))
         return
