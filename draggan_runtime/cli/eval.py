@@ -23,6 +23,10 @@ LaunchOption = Annotated[str, typer.Option(help="Launch file or name: the layout
 AgainstOption = Annotated[
     str | None, typer.Option(metavar="NAME", help="Row to compare the others with, case by case. [default: nearest]")
 ]
+WorkersOption = Annotated[int, typer.Option(min=1, help="Cases measured at a time, each by a Ray worker if several.")]
+AddressOption = Annotated[
+    str, typer.Option(metavar="HOST:PORT", help="An existing Ray cluster for the workers; unset: this machine.")
+]
 ConfigOption = Annotated[str | None, typer.Option(help="Parameter preset, instead of the launch's own.")]
 
 
@@ -42,6 +46,8 @@ def landmarks(
     config: ConfigOption = None,
     set_: SetOption = None,
     against: AgainstOption = None,
+    workers: WorkersOption = 1,
+    address: AddressOption = "",
     format_: FormatOption = Format.table,
 ) -> None:
     """Drag one face's landmarks to where another has them; a detector says how far they are (paper, section 4.2).
@@ -55,7 +61,9 @@ def landmarks(
     """
     from draggan_runtime.evaluation.landmarks import Landmarks
 
-    eval_run.run(Landmarks(points, max_steps), pairs, method, out, launch, config, set_, format_, against)
+    eval_run.run(
+        Landmarks(points, max_steps), pairs, method, out, launch, config, set_, format_, against, workers, address
+    )
 
 
 @app.command()
@@ -69,6 +77,8 @@ def paired(
     config: ConfigOption = None,
     set_: SetOption = None,
     against: AgainstOption = None,
+    workers: WorkersOption = 1,
+    address: AddressOption = "",
     format_: FormatOption = Format.table,
 ) -> None:
     """Drag 32 points to where a second picture has them; how far is the result from it (paper, section 4.2)?
@@ -80,7 +90,9 @@ def paired(
     """
     from draggan_runtime.evaluation.paired import Paired
 
-    eval_run.run(Paired(amount, max_steps), pairs, method, out, launch, config, set_, format_, against)
+    eval_run.run(
+        Paired(amount, max_steps), pairs, method, out, launch, config, set_, format_, against, workers, address
+    )
 
 
 @app.command()
@@ -94,6 +106,8 @@ def cycle(
     config: ConfigOption = None,
     set_: SetOption = None,
     against: AgainstOption = None,
+    workers: WorkersOption = 1,
+    address: AddressOption = "",
     format_: FormatOption = Format.table,
 ) -> None:
     """Drag the nose there and back; how far is the picture from where it began?
@@ -105,7 +119,7 @@ def cycle(
     """
     from draggan_runtime.evaluation.cycle import Cycle
 
-    eval_run.run(Cycle(px, max_steps), faces, method, out, launch, config, set_, format_, against)
+    eval_run.run(Cycle(px, max_steps), faces, method, out, launch, config, set_, format_, against, workers, address)
 
 
 @app.command()
@@ -119,6 +133,8 @@ def tracking(
     config: ConfigOption = None,
     set_: SetOption = None,
     against: AgainstOption = None,
+    workers: WorkersOption = 1,
+    address: AddressOption = "",
     format_: FormatOption = Format.table,
 ) -> None:
     """Follow landmarks through pictures that no edit makes; how far does a tracker drift?
@@ -130,20 +146,27 @@ def tracking(
     """
     from draggan_runtime.evaluation.tracking import Tracking
 
-    eval_run.run(Tracking(amount, steps), walks, method, out, launch, config, set_, format_, against)
+    eval_run.run(Tracking(amount, steps), walks, method, out, launch, config, set_, format_, against, workers, address)
 
 
 @app.command()
 def report(
     out: Annotated[Path, typer.Argument(help="A folder that draggan eval has written to.")],
     against: AgainstOption = None,
+    pictures: Annotated[
+        list[str] | None,
+        typer.Option(metavar="NAME", help="Row whose pictures are open. Repeatable. [default: ours and --against]"),
+    ] = None,
+    failures: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="YAML: what went wrong, and why; see docs/evaluation.md.")
+    ] = None,
     format_: FormatOption = Format.table,
 ) -> None:
-    """Print the tables of what was measured, and write report.html with pictures."""
+    """Print the tables of what was measured, and write report.html: tables and pictures, in one file."""
     from draggan_runtime.evaluation.rows import require_rows
 
     require_rows(out)
-    eval_run.show(out, format_, against)
+    eval_run.show(out, format_, against, pictures or (), failures)
 
 
 @app.command()

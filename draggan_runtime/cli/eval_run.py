@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import typer
 from rich import box
@@ -13,9 +15,14 @@ from rich.table import Table
 
 from draggan_runtime.cli.common import Format, print_json
 from draggan_runtime.cli.progress import watched
+from draggan_runtime.errors import UserError
 from draggan_runtime.evaluation.protocol import Evaluated
 
+if TYPE_CHECKING:
+    from draggan_runtime.evaluation.runner import EvalProgress
+
 INTERRUPTED = 130
+_SAID = 3  # how many cases under way fit the bar
 
 
 def run(
@@ -28,14 +35,16 @@ def run(
     set_: list[str] | None,
     format_: Format,
     against: str | None,
+    workers: int,
+    address: str,
 ) -> None:
     """Measure what ``out`` lacks of a protocol's first ``count`` cases, then show all of it; exit as commands do.
 
-    ``method``, ``launch``, ``config``, ``set_``, ``against``: as the options of these names. Exits with 1 if a row
+    Parameters from ``method`` on are the options of these names. Exits with 1 if a row
     failed, with 130 after Ctrl-C.
     """
     from draggan_runtime.evaluation import methods
-    from draggan_runtime.evaluation.runner import EvalProgress, Evaluation
+    from draggan_runtime.evaluation.runner import Evaluation
 
     rows = methods.parse(method) if method else list(methods.known().values())
     evaluation = Evaluation(protocol, rows, count, out, launch=launch, config=config, set=set_ or ())
@@ -46,14 +55,18 @@ def run(
 
         def tell(now: EvalProgress) -> bool:
             nonlocal failed
-            step = f", step {now.drag.drag_steps}" if now.drag else ""
-            watch.show(now.done, f"{now.unit.method.name}, case {now.unit.case.id}{step}")
+            watch.show(now.done, _doing(now))
             if now.row is not None and "error" in now.row:
                 failed += 1
-                watch.say(f"draggan: {now.unit.method.name}, case {now.unit.case.id}: {now.row['error']}")
+                watch.say(f"draggan: {now.row['method']}, case {now.row['case']}: {now.row['error']}")
             return not watch.interrupted
 
-        evaluation.run(tell)
+        if workers > 1 or address:
+            from draggan_runtime.evaluation import spread
+
+            spread.run(evaluation, workers, address, tell)
+        else:
+            evaluation.run(tell)
     if evaluation.rows:
         show(out, format_, against)
     if watch.interrupted:
@@ -63,14 +76,34 @@ def run(
         raise typer.Exit(1)
 
 
-def show(out: Path, format_: Format, against: str | None = None) -> None:
-    """Print a folder's tables and write its report. Raises UserError if ``against`` was not measured."""
+def _doing(now: EvalProgress) -> str:
+    step = f", step {now.drag.drag_steps}" if now.drag else ""
+    said = [f"{unit.method.name}, case {unit.case.id}" for unit in now.under_way[:_SAID]]
+    more = len(now.under_way) - _SAID
+    return "; ".join(said) + step + (f" and {more} more" if more > 0 else "") if said else "starting"
+
+
+def show(
+    out: Path,
+    format_: Format,
+    against: str | None = None,
+    pictures: Sequence[str] = (),
+    failures: Path | None = None,
+) -> None:
+    """Print a folder's tables and write its report. The parameters are ``draggan eval report``'s options.
+
+    Raises UserError if what ``against``, ``pictures`` or ``failures`` names was not measured.
+    """
+    from draggan_runtime.evaluation.failures import read_failures
     from draggan_runtime.evaluation.report import write_report
     from draggan_runtime.evaluation.rows import read_rows
     from draggan_runtime.evaluation.table import cells, plain, tables
 
     made = tables(read_rows(out), out, against)
-    page = write_report(made, out)
+    known = {method for table in made for method in table.rows}
+    if unknown := [name for name in pictures if name not in known]:
+        raise UserError(f"--pictures {unknown[0]}: this was not measured here; there are {', '.join(sorted(known))}")
+    page = write_report(made, out, pictures, read_failures(failures, made) if failures is not None else ())
     if format_ is Format.json:
         print_json(plain(made))
         return

@@ -41,6 +41,7 @@ class Cycle(Evaluated):
     """
 
     name = "cycle"
+    counted = "faces"
     shared = ("before",)
     columns = (
         Column("perceptual", f"{vgg.VGG.name} distance", 3, interval=True),

@@ -46,6 +46,8 @@ class Evaluated(ABC):
 
     #: As the command line names it.
     name: str
+    #: What its cases are, as the command line's option for their number is named.
+    counted: str = "pairs"
     #: What, besides case and method, an outcome depends on; plain values.
     options: Mapping[str, Any]
     #: In the order of the table; the first is the one by which best, median and worst are chosen: less is better.

@@ -4,21 +4,18 @@ from __future__ import annotations
 
 import hashlib
 import json
-import subprocess
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
-from functools import cache
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-import draggan_runtime
 from draggan_runtime.errors import StartError
+from draggan_runtime.evaluation import provenance
 from draggan_runtime.evaluation.cases import Case
 from draggan_runtime.evaluation.methods import Method
-from draggan_runtime.evaluation.protocol import Evaluated
+from draggan_runtime.evaluation.protocol import Evaluated, Outcome
 from draggan_runtime.evaluation.rows import Row, add_row, read_rows
 from draggan_runtime.evaluation.sessions import Interrupted, Sessions
 from draggan_runtime.execution.container import one_line
@@ -27,8 +24,6 @@ from draggan_runtime.graph import load_launch
 from draggan_runtime.graph.lasting import lasting_params
 from draggan_runtime.messages import Progress
 from draggan_runtime.pictures import save_png
-
-_PACKAGES = ("draggan-runtime", "torch", "numpy", "opencv-python", "dlib-bin")
 
 
 @dataclass(frozen=True)
@@ -41,12 +36,24 @@ class Unit:
 
 
 @dataclass(frozen=True)
-class EvalProgress:
-    """Where a run is: ``done`` of ``total`` rows, the unit under way, its newest step, and its row once it is made."""
+class Measured:
+    """A row, and what belongs to it, not yet written; ``outcome`` None: the row has an ``error``."""
 
-    unit: Unit
+    row: Row
+    outcome: Outcome | None = None
+
+
+@dataclass(frozen=True)
+class EvalProgress:
+    """Where a run is: ``done`` of ``total`` rows.
+
+    ``under_way``: what is being measured, in each worker one; none while they start. ``drag``: its newest step, in this
+    process. ``row``: one just made.
+    """
+
     done: int
     total: int
+    under_way: tuple[Unit, ...] = ()
     drag: Progress | None = None
     row: Row | None = None
 
@@ -57,8 +64,8 @@ EvalCallback = Callable[[EvalProgress], bool | None]
 class Evaluation:
     """A protocol on ``count`` cases under ``methods``; :meth:`run` measures what ``out`` does not hold yet.
 
-    ``todo``: what that is. ``launch``, ``config``, ``set`` as :func:`draggan_runtime.open`, for all methods. Raises
-    UserError for overrides that do not fit.
+    ``todo``: what that is. ``launch``, ``config``, ``set`` as :func:`draggan_runtime.open`, for all methods; ``graph``
+    holds them by these names. Raises UserError for overrides that do not fit.
     """
 
     def __init__(
@@ -74,8 +81,8 @@ class Evaluation:
     ) -> None:
         self.protocol = protocol
         self.out = writable_folder(out)
-        self._graph: dict[str, Any] = {"launch": launch, "config": config, "set": tuple(set)}
-        settings = {method.name: _settings(protocol, method, **self._graph) for method in methods}
+        self.graph: dict[str, Any] = {"launch": launch, "config": config, "set": tuple(set)}
+        settings = {method.name: settings_of(protocol, method, **self.graph) for method in methods}
         units = [Unit(case, method, settings[method.name]) for case in protocol.cases(count) for method in methods]
         made = {(row["group"], row["case"], row["method"], row["settings"]) for row in self.rows if "error" not in row}
         group = group_of(protocol)
@@ -96,29 +103,47 @@ class Evaluation:
         if not self.todo:
             return
         self.protocol.prepare()
-        now = EvalProgress(self.todo[0], self.total - len(self.todo), self.total)
+        now = EvalProgress(self.total - len(self.todo), self.total)
 
         def watch(drag: Progress) -> bool | None:
             return progress(replace(now, drag=drag))
 
-        with Sessions(**self._graph, watch=watch) as sessions:
+        with Sessions(**self.graph, watch=watch) as sessions:
             for unit in self.todo:
-                now = replace(now, unit=unit)
+                now = replace(now, under_way=(unit,))
                 if progress(now) is False:
                     return
                 try:
-                    row = measure(self.protocol, unit, sessions, self.out)
+                    row = self.keep(measure(self.protocol, unit, sessions))
                 except Interrupted:
                     return
-                add_row(self.out, row)
                 now = replace(now, done=now.done + 1)
                 if progress(replace(now, row=row)) is False:
                     return
 
+    def keep(self, measured: Measured) -> Row:
+        """Write what was measured to ``out``: pictures and arrays, then the row, which is given back."""
+        row = {**measured.row, "graph": self.graph}
+        if measured.outcome is not None:
+            row |= _kept(row, measured.outcome, self.protocol.shared, self.out)
+        add_row(self.out, row)
+        return row
 
-def measure(protocol: Evaluated, unit: Unit, sessions: Sessions, out: Path) -> Row:
-    """Make one row and what belongs to it in ``out``: pictures and arrays. Raises Interrupted, StartError."""
-    row: Row = {
+
+def measure(protocol: Evaluated, unit: Unit, sessions: Sessions) -> Measured:
+    """Edit and judge; what fails is a row too. Raises Interrupted, StartError."""
+    row = row_of(protocol, unit)
+    try:
+        return Measured(row, protocol.run(unit.case, unit.method, sessions))
+    except (Interrupted, StartError):
+        raise
+    except Exception as error:
+        return Measured({**row, "error": one_line(error)})
+
+
+def row_of(protocol: Evaluated, unit: Unit) -> Row:
+    """A row as far as it is known before it is measured."""
+    return {
         "group": group_of(protocol),
         "protocol": protocol.name,
         "options": dict(protocol.options),
@@ -128,29 +153,9 @@ def measure(protocol: Evaluated, unit: Unit, sessions: Sessions, out: Path) -> R
         "edits": unit.method.edits,
         "overrides": list(unit.method.overrides),
         "settings": unit.settings,
-        "commit": _commit(),
-        "versions": _versions(),
+        "commit": provenance.commit(),
+        "versions": provenance.versions(),
     }
-    try:
-        outcome = protocol.run(unit.case, unit.method, sessions)
-    except (Interrupted, StartError):
-        raise
-    except Exception as error:
-        return {**row, "error": one_line(error)}
-    folder = writable_folder(out / row["group"] / unit.case.id)
-    pictures = {}
-    for name, picture in outcome.pictures.items():
-        path = folder / (f"{name}.png" if name in protocol.shared else f"{unit.method.name}-{name}.png")
-        save_png(path, picture)
-        pictures[name] = path.relative_to(out).as_posix()
-    arrays = None
-    if outcome.arrays:
-        path = folder / f"{unit.method.name}.npz"
-        named: dict[str, Any] = outcome.arrays
-        with replacing(path) as part, part.open("wb") as file:
-            np.savez(file, **named)
-        arrays = path.relative_to(out).as_posix()
-    return {**row, "figures": outcome.figures, "pictures": pictures, "arrays": arrays}
 
 
 def group_of(protocol: Evaluated) -> str:
@@ -158,35 +163,25 @@ def group_of(protocol: Evaluated) -> str:
     return "-".join([protocol.name, *(f"{key}{value}" for key, value in protocol.options.items())])
 
 
-def _settings(protocol: Evaluated, method: Method, launch: str, config: str | None, set: tuple[str, ...]) -> str:
+def settings_of(protocol: Evaluated, method: Method, launch: str, config: str | None, set: tuple[str, ...]) -> str:
+    """A digest of all that a method's rows depend on besides the case. Raises UserError as :class:`Evaluation`."""
     graph = load_launch(launch, [*set, *method.overrides], config=config)
     basis = [protocol.name, dict(protocol.options), method.edits, lasting_params(graph)]
     return hashlib.sha256(json.dumps(basis, sort_keys=True, default=str).encode()).hexdigest()[:16]
 
 
-@cache
-def _commit() -> str | None:
-    """The checkout's commit, with a ``+`` if files differ from it; None for an installed package."""
-    checkout = Path(draggan_runtime.__file__).resolve().parent.parent
-    if not (checkout / "pyproject.toml").is_file():
-        return None
-
-    def git(*words: str) -> str:
-        done = subprocess.run(["git", "-C", str(checkout), *words], capture_output=True, text=True, check=True)
-        return done.stdout.strip()
-
-    try:
-        return git("rev-parse", "HEAD") + ("+" if git("status", "--porcelain", "--untracked-files=no") else "")
-    except (OSError, subprocess.CalledProcessError):
-        return None
-
-
-@cache
-def _versions() -> dict[str, str]:
-    found = {}
-    for package in _PACKAGES:
-        try:
-            found[package] = version(package)
-        except PackageNotFoundError:
-            continue
-    return found
+def _kept(row: Row, outcome: Outcome, shared: Sequence[str], out: Path) -> Row:
+    folder = writable_folder(out / row["group"] / row["case"])
+    pictures = {}
+    for name, picture in outcome.pictures.items():
+        path = folder / (f"{name}.png" if name in shared else f"{row['method']}-{name}.png")
+        save_png(path, picture)
+        pictures[name] = path.relative_to(out).as_posix()
+    arrays = None
+    if outcome.arrays:
+        path = folder / f"{row['method']}.npz"
+        named: dict[str, Any] = outcome.arrays
+        with replacing(path) as part, part.open("wb") as file:
+            np.savez(file, **named)
+        arrays = path.relative_to(out).as_posix()
+    return {"figures": outcome.figures, "pictures": pictures, "arrays": arrays}

@@ -151,7 +151,7 @@ def test_protocols_with_other_options_are_tables_of_their_own(tmp_path):
     assert [table.group for table in tables(read_rows(tmp_path), tmp_path)] == ["sum-offset0", "sum-offset5"]
 
 
-def test_the_report_shows_best_median_worst_and_what_failed_and_its_pictures_are_there(tmp_path):
+def test_what_failed_is_shown_after_the_best_median_and_worst_case(tmp_path):
     run(Sum(), tmp_path, 5, of=("a", "blind"))
     (table,) = tables(read_rows(tmp_path), tmp_path)
     totals = sorted(sum(case.seeds) for case in pairs_of_seeds(5))
@@ -161,8 +161,4 @@ def test_the_report_shows_best_median_worst_and_what_failed_and_its_pictures_are
         ("worst", totals[4]),
     ]
     assert [place for place, _ in shown(table, "blind")] == ["failed"] * 3
-    page = write_report([table], tmp_path).read_text()
-    assert "Sums &lt;of&gt; seeds." in page
-    sources = [part.split('"')[0] for part in page.split('src="')[1:]]
-    assert len(sources) == 6
-    assert all((tmp_path / source).is_file() for source in sources)
+    assert "Sums &lt;of&gt; seeds." in write_report([table], tmp_path).read_text()
