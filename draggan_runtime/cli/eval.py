@@ -155,7 +155,7 @@ def report(
     against: AgainstOption = None,
     pictures: Annotated[
         list[str] | None,
-        typer.Option(metavar="NAME", help="Row whose pictures are open. Repeatable. [default: ours and --against]"),
+        typer.Option(metavar="NAME", help="Row whose pictures are open. Repeatable. [default: best and --against]"),
     ] = None,
     failures: Annotated[
         Path | None, typer.Option(metavar="FILE", help="YAML: what went wrong, and why; see docs/evaluation.md.")

@@ -15,7 +15,7 @@ from draggan_runtime.files import write_atomically
 
 REPORT = "report.html"
 #: The method whose pictures are open from the start, beside the one compared with.
-OURS = "ours"
+BEST = "best"
 
 _LEGEND = (
     "A white dot is where a point is: the handle in the first picture, in the others where the judge, or in tracking "
@@ -27,7 +27,7 @@ _LEGEND = (
 def write_report(made: Sequence[Table], out: Path, show: Sequence[str] = (), failures: Sequence[Failure] = ()) -> Path:
     """Write ``report.html`` of these tables to ``out``, where the rows' pictures are, and say where.
 
-    ``show``: methods whose pictures are open; none: ``OURS`` and the one that others are compared with.
+    ``show``: methods whose pictures are open; none: ``BEST`` and the one that others are compared with.
     """
     rows = [row for table in made for of in table.rows.values() for row in of]
     links = [f"<li>{_link(table, show)}</li>" for table in made]
@@ -61,7 +61,7 @@ def shown(table: Table, method: str) -> list[tuple[str, Row]]:
 
 
 def _wanted(table: Table, show: Sequence[str]) -> list[str]:
-    return [name for name in show or (OURS, table.against) if name in table.rows] or list(table.rows)
+    return [name for name in show or (BEST, table.against) if name in table.rows] or list(table.rows)
 
 
 def _title(table: Table) -> str:

@@ -22,7 +22,7 @@ from draggan_runtime.evaluation.table import tables
 from draggan_runtime.pictures import SYNTHETIC, save_png
 
 GROUP = "landmarks-points1-max_steps300"
-DISTANCES = {"ours": [4.0, 1.0, 9.0, 3.0, 7.0], "nearest": [5.0, 6.0, 4.0, 5.0, 2.0], "<b>": [8.0] * 5}
+DISTANCES = {"best": [4.0, 1.0, 9.0, 3.0, 7.0], "nearest": [5.0, 6.0, 4.0, 5.0, 2.0], "<b>": [8.0] * 5}
 
 
 @pytest.fixture
@@ -111,7 +111,7 @@ def test_tables_have_intervals_and_methods_their_best_median_and_worst_case(out)
     text = "".join(page.words)
     assert f"4.80\n{low:.2f}–{high:.2f}" in text
     assert "case 1: px from target 1.00; steps 7 – reached & done" in text
-    assert [(place, row["case"]) for place, row in shown(table, "ours")] == [
+    assert [(place, row["case"]) for place, row in shown(table, "best")] == [
         ("best", "1"),
         ("median", "0"),
         ("worst", "2"),
@@ -124,9 +124,9 @@ def test_tables_have_intervals_and_methods_their_best_median_and_worst_case(out)
 def test_one_case_is_shown_under_each_method(out):
     page = written(out)
     text = "".join(page.words)
-    assert "case 0, the median of ours: px from target" in text
-    assert [name for name in ("ours, 4.00", "nearest, 5.00", "<b>, 8.00") if name in text] == [
-        "ours, 4.00",
+    assert "case 0, the median of best: px from target" in text
+    assert [name for name in ("best, 4.00", "nearest, 5.00", "<b>, 8.00") if name in text] == [
+        "best, 4.00",
         "nearest, 5.00",
         "<b>, 8.00",
     ]
@@ -140,7 +140,7 @@ def test_intervals_are_drawn_at_one_scale_from_zero(out):
         left, right = map(float, re.search(r"M([\d.]+) 7H([\d.]+)", drawing).groups())
         means[line.method] = float(re.search(r'cx="([\d.]+)"', drawing).group(1)) - 4
         assert left <= means[line.method] + 4 <= right <= 156.1
-    assert means["ours"] / means["<b>"] == pytest.approx(4.8 / 8, abs=0.01)
+    assert means["best"] / means["<b>"] == pytest.approx(4.8 / 8, abs=0.01)
 
 
 def test_any_method_may_be_the_open_one(out):
@@ -156,7 +156,7 @@ def test_the_command_that_made_a_table_is_given(out):
     (table,) = tables(read_rows(out), out)
     assert command_of(table) == (
         "draggan eval landmarks --pairs 5 --points 1 --max-steps 300 --config 'small one' --set drag.patience=9 "
-        "--method ours --method nearest --method '<b>:tracker.radius=9' --out OUT"
+        "--method best --method nearest --method '<b>:tracker.radius=9' --out OUT"
     )
 
 
@@ -166,7 +166,7 @@ def test_a_picture_that_is_gone_is_said_so(out):
     assert "before: the picture is gone" in "".join(written(out).words)
 
 
-ENTRY = f"- {{protocol: {GROUP}, case: 2, method: ours, why: It <slid> away.}}\n"
+ENTRY = f"- {{protocol: {GROUP}, case: 2, method: best, why: It <slid> away.}}\n"
 
 
 def test_failures_have_a_reason_and_the_rows_figures_and_pictures(out, tmp_path):
@@ -184,8 +184,8 @@ def test_failures_have_a_reason_and_the_rows_figures_and_pictures(out, tmp_path)
 @pytest.mark.parametrize(
     ("text", "says"),
     [
-        (ENTRY + ENTRY.replace("case: 2", "case: 9"), "entry 2: case 9 was not measured under 'ours'"),
-        (ENTRY.replace("method: ours", "method: mine"), "entry 1: case 2 was not measured under 'mine'"),
+        (ENTRY + ENTRY.replace("case: 2", "case: 9"), "entry 2: case 9 was not measured under 'best'"),
+        (ENTRY.replace("method: best", "method: mine"), "entry 1: case 2 was not measured under 'mine'"),
         (ENTRY.replace(GROUP, "landmarks"), f"no table 'landmarks'; there are {GROUP}"),
         (ENTRY.replace(", why: It <slid> away.", ""), "entry 1 'why': Field required"),
         (ENTRY.replace("why", "because"), "entry 1 '(why|because)'"),
