@@ -123,6 +123,7 @@ class Tracker(Node):
     class Params(NodeParams):
         fail_at: int = -1
         offset: float = 0.0
+        unsure: int = 0  # of how many points
 
     inputs = {"features": sync(Features), "goal": latched(Goal)}
     outputs = {"handles": Handles}
@@ -139,7 +140,7 @@ class Tracker(Node):
                     session=turn.session,
                     step=turn.step,
                     positions=positions,
-                    confidence=dict.fromkeys(positions, 1.0),
+                    confidence={id: float(i >= getattr(self.params, "unsure", 0)) for i, id in enumerate(positions)},
                     size=SIZE,
                 ),
             )

@@ -55,6 +55,7 @@ class Session:
         mask: Any = None,
         points: tuple[PointPair, ...] = POINTS,
         handles: dict[int, tuple[float, float]] | None = None,
+        confidence: dict[int, float] | None = None,
         reference: bool = False,
     ) -> Message:
         boxes = boxes if boxes is not None else (whole(feature_map(step), STRIDE),)
@@ -64,7 +65,11 @@ class Session:
                 session="s", step=step, size=SIZE, levels={self.node.params.level: boxes}, reference=reference
             ),
             "handles": Handles(
-                session="s", step=step, size=SIZE, positions=positions, confidence=dict.fromkeys(positions, 1.0)
+                session="s",
+                step=step,
+                size=SIZE,
+                positions=positions,
+                confidence=dict.fromkeys(positions, 1.0) | (confidence or {}),
             ),
             "goal": Goal(session="s", points=points),
             "mask": Mask(session="s", movable=mask),
@@ -121,6 +126,12 @@ def test_points_that_are_not_tracked_and_points_that_have_arrived_rest() -> None
     nothing = session.gradient(0, handles={1: (446.1, 500.0)})
     assert nothing.loss == 0
     assert nothing.levels == {"64": (None,)}
+
+
+def test_a_point_that_its_tracker_is_unsure_of_pulls_nothing() -> None:
+    session = Session(min_confidence=0.4)
+    assert same(session.see(1, confidence={2: 0.39}), session.see(1, points=POINTS[:1]))
+    assert same(session.see(1, confidence={2: 0.41}), session.see(1))
 
 
 def test_many_points_arrive_within_2_px_and_few_within_1() -> None:

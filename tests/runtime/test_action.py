@@ -97,6 +97,16 @@ def test_what_cannot_stay_where_it_arrived_ends_where_it_was_nearest():
         assert (app.record.w_plus == nearest.w_plus).all()
 
 
+@pytest.mark.parametrize(
+    ("points", "unsure", "ends"), [(1, 1, "lost"), (3, 1, "lost"), (4, 1, "reached"), (4, 2, "lost"), (8, 2, "reached")]
+)
+def test_a_drag_is_lost_if_more_than_a_quarter_of_its_points_are(points, unsure, ends):
+    with App(toy_graph(tracker={"unsure": unsure}, drag={"min_confidence": 0.5})) as app:
+        begin(app, target=(110.0, 60.0))
+        app.post(Goal(session="main", points=pairs([((100.3, 50.7), (110.0, 60.0))] * points)))
+        assert drag(app)[-1].stopped == ends
+
+
 def test_a_drag_whose_points_are_all_removed_is_cancelled():
     with App(toy_graph()) as app:
         begin(app, target=(400.0, 400.0))
