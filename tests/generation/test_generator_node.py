@@ -153,12 +153,10 @@ def test_only_the_slots_that_move_change(space):
         torch.testing.assert_close(steps, steps[:1].expand(4, -1), rtol=0, atol=1e-6)
 
 
-def test_the_space_follows_mask_and_points_if_it_is_auto():
+def test_the_space_follows_the_mask_if_it_is_auto():
     assert dragging()[0].state.offset.shape == (1, 512)
     assert dragging(mask=MASK)[0].state.offset.shape == (10, 512)
     assert dragging(mask=Mask(session="s"))[0].state.offset.shape == (1, 512)
-    third = PointPair(3, (700, 420), (700, 400))
-    assert dragging(points=(*POINTS, third))[0].state.offset.shape == (10, 512)
 
 
 def test_a_step_is_adam_on_the_loss_and_the_prior():

@@ -33,16 +33,13 @@ from draggan_runtime.messages import (
 )
 from draggan_runtime.node import Need, Node, NodeParams, Turn, event, latched
 
-#: As many points one shared w follows.
-FEW_POINTS = 2
-
 
 class GeneratorParams(NodeParams):
     model: str = Field("ffhq", description="the model's name, see `draggan models list`")
     space: Literal["auto", "w", "w_plus"] = Field(
         "auto",
         description="what a drag moves: one w shared by the coarse slots, or each slot's own; "
-        "auto: w_plus with a mask or more than two points, else w",
+        "auto: w_plus with a mask, w without",
     )
     slots: int | None = Field(None, ge=1, description="how many of the first slots move; unset: the model's")
     learning_rate: float = Field(3e-3, gt=0, description="Adam's step size, of w; if whitened, of its spread")
@@ -192,7 +189,7 @@ class Generator(Node):
         state: DragState = turn.state
         state.start = state.w_plus
         state.slots = self.params.slots or self.network.coarse_slots
-        free = self.params.space == "w_plus" or (self.params.space == "auto" and _asks_much(turn))
+        free = self.params.space == "w_plus" or (self.params.space == "auto" and _masked(turn))
         state.offset = torch.zeros_like(state.start[: state.slots if free else 1])
         state.moments = no_moments(state.offset)
         state.kept = None
@@ -337,12 +334,6 @@ class Generator(Node):
 def _masked(turn: Turn) -> bool:
     mask: Mask | None = turn.get("mask")
     return mask is not None and mask.movable is not None
-
-
-def _asks_much(turn: Turn) -> bool:
-    """True if one shared w could not do all that is asked, and have a mask's rest stay."""
-    goal: Goal | None = turn.get("goal")
-    return _masked(turn) or (goal is not None and len(goal.points) > FEW_POINTS)
 
 
 def _origin(w_plus: torch.Tensor) -> str:
