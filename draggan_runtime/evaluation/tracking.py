@@ -45,6 +45,7 @@ class Tracking(Evaluated):
     """
 
     name = "tracking"
+    edits = False
     shared = ("before", "target")
     columns = (
         Column("drift", "px from landmarks", 2, interval=True),
