@@ -7,11 +7,12 @@ from typing import Annotated
 
 import typer
 
-from draggan_runtime.cli import eval_run
+from draggan_runtime.cli import eval_map, eval_run
 from draggan_runtime.cli.common import Format, FormatOption, SetOption
 from draggan_runtime.errors import UserError
 
 app = typer.Typer(help="Measure how good edits are.", no_args_is_help=True)
+app.command("train-map")(eval_map.train_map)
 
 OutOption = Annotated[Path, typer.Option(help="Folder for rows.jsonl, pictures and report.html.")]
 MethodOption = Annotated[

@@ -16,6 +16,7 @@ from rich.table import Table
 from draggan_runtime.cli.common import Format, print_json
 from draggan_runtime.cli.progress import watched
 from draggan_runtime.errors import UserError
+from draggan_runtime.evaluation.methods import Method
 from draggan_runtime.evaluation.protocol import Evaluated
 
 if TYPE_CHECKING:
@@ -40,13 +41,15 @@ def run(
 ) -> None:
     """Measure what ``out`` lacks of a protocol's first ``count`` cases, then show all of it; exit as commands do.
 
-    Parameters from ``method`` on are the options of these names. Exits with 1 if a row
-    failed, with 130 after Ctrl-C.
+    Parameters from ``method`` on are the options of these names. Exits with 1 if a row failed, with 130 after Ctrl-C.
     """
     from draggan_runtime.evaluation import methods
     from draggan_runtime.evaluation.runner import Evaluation
+    from draggan_runtime.graph import load_launch
+    from draggan_runtime.graph.lasting import model_of
 
-    rows = methods.parse(method) if method else list(methods.known().values())
+    model = model_of(load_launch(launch, set_ or (), config=config))
+    rows = methods.parse(method) if method else ready(protocol, model)
     evaluation = Evaluation(protocol, rows, count, out, launch=launch, config=config, set=set_ or ())
     if done := evaluation.total - len(evaluation.todo):
         print(f"draggan: {done} of {evaluation.total} rows were measured already", file=sys.stderr)
@@ -74,6 +77,24 @@ def run(
         raise typer.Exit(INTERRUPTED)
     if failed:
         raise typer.Exit(1)
+
+
+def ready(protocol: Evaluated, model: str) -> list[Method]:
+    """All methods with names that the protocol can measure; what must be trained first is said on stderr."""
+    from draggan_runtime.evaluation.learned_map.files import digest
+    from draggan_runtime.evaluation.methods import known
+
+    rows = []
+    for row in known().values():
+        if row.one_shot and not protocol.edits:
+            continue
+        try:
+            if row.one_shot:
+                digest(model)
+            rows.append(row)
+        except UserError as error:
+            print(f"draggan: {row.name} is left out: {error}", file=sys.stderr)
+    return rows
 
 
 def _doing(now: EvalProgress) -> str:

@@ -86,9 +86,10 @@ class Landmarks(Evaluated):
             height, width = session.image().shape[:2]
             points = self._pairs(a.landmarks, b.landmarks, (width, height))
             result = sessions.drag(session, points, self._max_steps)
-            left = [point["distance"] * AT / height for point in result.points]
-            figures |= {"reported": float(np.mean(left)), "steps": result.steps, "seconds": result.seconds}
-            figures["stopped"] = result.stopped
+            figures |= {"steps": result.steps, "seconds": result.seconds, "stopped": result.stopped}
+            left = [point["distance"] for point in result.points]
+            if None not in left:
+                figures["reported"] = float(np.mean(left)) * AT / height
             after = _judged(session.image())
         if "failed" not in figures:
             assert a.landmarks is not None

@@ -19,18 +19,25 @@ _NAME = re.compile(r"[\w.-]+")
 
 @dataclass(frozen=True)
 class Method:
-    """A row: ``overrides`` as ``--set`` takes them. ``edits`` False: the picture is left as it is."""
+    """A row: ``overrides`` as ``--set`` takes them. ``edits`` False: the picture is left as it is.
+
+    ``one_shot``: a learned map answers instead of a drag, so there is no tracker.
+    """
 
     name: str
     overrides: tuple[str, ...] = ()
     edits: bool = True
+    one_shot: bool = False
 
 
 @cache
 def known() -> dict[str, Method]:
     """The methods that come with the program, by name."""
     rows: dict[str, Any] = yaml.safe_load((Path(__file__).parent / "methods.yaml").read_text())
-    return {name: Method(name, tuple(set_ or ()), edits=set_ is not None) for name, set_ in rows.items()}
+    return {
+        name: Method(name, one_shot=True) if said == "one-shot" else Method(name, tuple(said or ()), said is not None)
+        for name, said in rows.items()
+    }
 
 
 def parse(texts: Sequence[str]) -> list[Method]:

@@ -56,6 +56,8 @@ class Evaluated(ABC):
     about: str
     #: Names of the pictures that are the same for all methods; the others are shown after them.
     shared: Sequence[str]
+    #: False: trackers alone are measured, so methods without one have no row.
+    edits: bool = True
 
     @abstractmethod
     def cases(self, count: int) -> list[Case]:

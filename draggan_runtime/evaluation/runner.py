@@ -11,9 +11,10 @@ from typing import Any
 
 import numpy as np
 
-from draggan_runtime.errors import StartError
+from draggan_runtime.errors import StartError, UserError
 from draggan_runtime.evaluation import provenance
 from draggan_runtime.evaluation.cases import Case
+from draggan_runtime.evaluation.learned_map.files import digest
 from draggan_runtime.evaluation.methods import Method
 from draggan_runtime.evaluation.protocol import Evaluated, Outcome
 from draggan_runtime.evaluation.rows import Row, add_row, read_rows
@@ -21,7 +22,7 @@ from draggan_runtime.evaluation.sessions import Interrupted, Sessions
 from draggan_runtime.execution.container import one_line
 from draggan_runtime.files import replacing, writable_folder
 from draggan_runtime.graph import load_launch
-from draggan_runtime.graph.lasting import lasting_params
+from draggan_runtime.graph.lasting import lasting_params, model_of
 from draggan_runtime.messages import Progress
 from draggan_runtime.pictures import save_png
 
@@ -65,7 +66,8 @@ class Evaluation:
     """A protocol on ``count`` cases under ``methods``; :meth:`run` measures what ``out`` does not hold yet.
 
     ``todo``: what that is. ``launch``, ``config``, ``set`` as :func:`draggan_runtime.open`, for all methods; ``graph``
-    holds them by these names. Raises UserError for overrides that do not fit.
+    holds them by these names. Raises UserError for overrides that do not fit, and for methods that the protocol cannot
+    measure, or not yet.
     """
 
     def __init__(
@@ -79,6 +81,11 @@ class Evaluation:
         config: str | None = None,
         set: Iterable[str] = (),
     ) -> None:
+        for method in methods:
+            if method.one_shot and not protocol.edits:
+                raise UserError(
+                    f"'{method.name}' has no tracker, and {protocol.name} measures nothing else; leave it out"
+                )
         self.protocol = protocol
         self.out = writable_folder(out)
         self.graph: dict[str, Any] = {"launch": launch, "config": config, "set": tuple(set)}
@@ -167,6 +174,8 @@ def settings_of(protocol: Evaluated, method: Method, launch: str, config: str | 
     """A digest of all that a method's rows depend on besides the case. Raises UserError as :class:`Evaluation`."""
     graph = load_launch(launch, [*set, *method.overrides], config=config)
     basis = [protocol.name, dict(protocol.options), method.edits, lasting_params(graph)]
+    if method.one_shot:
+        basis.append(digest(model_of(graph)))
     return hashlib.sha256(json.dumps(basis, sort_keys=True, default=str).encode()).hexdigest()[:16]
 
 

@@ -11,6 +11,7 @@ import numpy as np
 from draggan_runtime import api
 from draggan_runtime.errors import DragganError
 from draggan_runtime.evaluation.following import Following
+from draggan_runtime.evaluation.learned_map.session import OneShotSession
 from draggan_runtime.evaluation.methods import Method
 from draggan_runtime.graph import load_launch
 from draggan_runtime.messages import XY, Handles, PointPair, Progress
@@ -35,7 +36,7 @@ class Sessions:
     ) -> None:
         self._launch, self._config, self._set = launch, config, tuple(set)
         self._watch = watch
-        self._open: dict[tuple[str, ...], api.Session] = {}
+        self._open: dict[tuple[bool, tuple[str, ...]], api.Session] = {}
         self._following: dict[tuple[str, ...], Following] = {}
 
     def __enter__(self) -> Sessions:
@@ -51,10 +52,12 @@ class Sessions:
 
     def open(self, method: Method) -> api.Session:
         """The session of this method, which shows what it showed last: give it a seed or a latent. Do not close it."""
-        if method.overrides not in self._open:
+        key = method.one_shot, method.overrides
+        if key not in self._open:
             overrides = [*self._set, *method.overrides]
-            self._open[method.overrides] = api.open(launch=self._launch, config=self._config, set=overrides, lazy=True)
-        return self._open[method.overrides]
+            session = api.open(launch=self._launch, config=self._config, set=overrides, lazy=True)
+            self._open[key] = OneShotSession(session.app, lazy=True) if method.one_shot else session
+        return self._open[key]
 
     def follow(self, method: Method, latents: Iterable[np.ndarray], points: Sequence[XY]) -> list[Handles]:
         """Where the method's tracker sees ``points``, px of the full output, in the picture of each latent, in order.

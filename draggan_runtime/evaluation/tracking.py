@@ -46,6 +46,7 @@ class Tracking(Evaluated):
 
     name = "tracking"
     counted = "walks"
+    edits = False
     shared = ("before", "target")
     columns = (
         Column("drift", "px from landmarks", 2, interval=True),
