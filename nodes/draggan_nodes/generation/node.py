@@ -14,6 +14,7 @@ from pydantic import Field
 
 from draggan_nodes.generation.adam import Moments, adam, no_moments
 from draggan_nodes.generation.latents import moved, prior_gradient, to_tensor, to_w_plus
+from draggan_nodes.generation.pace import pace
 from draggan_nodes.generation.passes import Look, Pass, Wish, grouped, look, warm_up
 from draggan_nodes.generation.protocol import GeneratorNetwork
 from draggan_nodes.generation.regions import Regions, regions_for, windows, with_more
@@ -49,6 +50,8 @@ class GeneratorParams(NodeParams):
     prior: float = Field(
         0.05, ge=0, description="weight of the whitened distance from the picture's latent, in its standard deviations"
     )
+    near: float = Field(0.0, ge=0, description="px at 512 left on average below which steps get smaller; 0: never")
+    sure: float = Field(0.0, ge=0, le=1, description="confidence on average below which steps get smaller; 0: never")
     beta1: float = Field(0.9, ge=0, lt=1, description="Adam's decay of the first moment")
     beta2: float = Field(0.999, ge=0, lt=1, description="Adam's decay of the second moment")
     epsilon: float = Field(1e-8, gt=0, description="Adam's guard against division by zero")
@@ -231,10 +234,12 @@ class Generator(Node):
             raise DragganError(f"the gradient of step {state.step} is not finite; the latent stays as it was")
         assert state.offset is not None
         assert state.moments is not None
+        handles: Handles | None = turn.get("handles")
         step, state.moments = adam(
             slope @ self._spread if self.params.whitened else slope,
             state.moments,
-            learning_rate=self.params.learning_rate,
+            learning_rate=self.params.learning_rate
+            * pace(turn.get("goal"), handles, self.params.near, self.params.sure),
             betas=(self.params.beta1, self.params.beta2),
             epsilon=self.params.epsilon,
             isotropic=self.params.whitened,
@@ -242,7 +247,6 @@ class Generator(Node):
         state.offset = state.offset + (step @ self._spread.T if self.params.whitened else step)
         state.step += 1
         state.reference = False
-        handles: Handles | None = turn.get("handles")
         self._emit_latent(turn)
         self._around(turn, handles.positions if handles else {})
 
