@@ -182,7 +182,7 @@ def test_a_step_is_adam_on_the_loss_and_the_prior():
 
 def test_a_whitened_step_is_steepest_descent_by_mahalanobis_distance():
     """Of all steps of one Mahalanobis length the first one lowers the loss most, to first order."""
-    session, features = dragging(prior=0.0, whitened=True, learning_rate=1e-3)
+    session, features = dragging(prior=0.0, whitened="always", learning_rate=1e-3)
     network, start = session.node.network, session.state.w_plus
     w = start[0].clone().requires_grad_()
     whole = network.features(torch.cat([w.expand(10, -1), start[10:]])[None], [LEVEL])[LEVEL][0]
@@ -199,6 +199,22 @@ def test_a_whitened_step_is_steepest_descent_by_mahalanobis_distance():
     assert torch.cosine_similarity(step, best, dim=0) > 0.98
     length = (step @ torch.linalg.solve(covariance, step)).sqrt()
     assert length == pytest.approx(1e-3 * 512**0.5, rel=0.1)
+
+
+def test_with_a_mask_auto_steps_in_w_and_has_a_prior_of_its_own():
+    def first_step(**params):
+        session, features = dragging(**params)
+        session.descend(features)
+        return session.state.offset
+
+    for mask, like in ((None, "always"), (MASK, "never")):
+        auto, same = first_step(mask=mask, whitened="auto"), first_step(mask=mask, whitened=like)
+        assert torch.equal(auto, same)
+    session, features = dragging(mask=MASK, prior=0.0, masked_prior=1000.0, beta1=0.0)
+    other, same = dragging(mask=MASK, prior=0.0, beta1=0.0)
+    for _ in range(5):
+        features, same = session.descend(features)["features"], other.descend(same)["features"]
+    assert session.state.offset.norm() < 0.8 * other.state.offset.norm()
 
 
 def test_the_priors_gradient_against_autograd():
@@ -237,7 +253,7 @@ def test_the_prior_stays_near_the_picture_that_was_edited_first():
 
 def test_the_anchor_s_prior_against_autograd():
     """Slots that were edited apart are drawn back by one shared offset."""
-    session, _ = dragging(prior=0.5, whitened=True, beta1=0.0)
+    session, _ = dragging(prior=0.5, whitened="always", beta1=0.0)
     network, start = session.node.network, session.state.w_plus
     apart = 0.1 * torch.from_numpy(np.random.RandomState(3).randn(*start.shape).astype(np.float32))
     session.send(latent=Latent(session="s", space="w_plus", values=start + apart, anchor=start))

@@ -44,12 +44,15 @@ class GeneratorParams(NodeParams):
     )
     slots: int | None = Field(None, ge=1, description="how many of the first slots move; unset: the model's")
     learning_rate: float = Field(3e-3, gt=0, description="Adam's step size, of w; if whitened, of its spread")
-    whitened: bool = Field(
-        False, description="step as w varies: Adam on whitened w, with one second moment for all its coordinates"
+    whitened: Literal["never", "auto", "always"] = Field(
+        "never",
+        description="step as w varies: Adam on whitened w, with one second moment for all its coordinates; "
+        "auto: if there is no mask",
     )
     prior: float = Field(
         0.05, ge=0, description="weight of the whitened distance from the picture's latent, in its standard deviations"
     )
+    masked_prior: float | None = Field(None, ge=0, description="the prior's weight if there is a mask; unset: prior")
     near: float = Field(0.0, ge=0, description="px at 512 left on average below which steps get smaller; 0: never")
     sure: float = Field(0.0, ge=0, le=1, description="confidence on average below which steps get smaller; 0: never")
     beta1: float = Field(0.9, ge=0, lt=1, description="Adam's decay of the first moment")
@@ -76,6 +79,7 @@ class DragState:
     start: torch.Tensor | None = None
     offset: torch.Tensor | None = None
     slots: int = 0
+    whitened: bool = False
     moments: Moments | None = None
     regions: Regions = field(default_factory=dict)
     reference: bool = False
@@ -99,9 +103,9 @@ class DragState:
 class Generator(Node):
     """Latent in, features out, gradients back; Adam on the latent (paper, section 3.2).
 
-    ``whitened``: a step of steepest descent where length is measured in standard deviations of w (Mahalanobis), so
-    that what moves the handle is what moves it in other pictures too. A change of this parameter within a drag counts
-    from the next drag on. Only the moved slots are optimised; all others stay as they are, bit for bit.
+    Steps that are ``whitened`` are those of steepest descent where length is measured in standard deviations of w
+    (Mahalanobis): what moves the handle is what moves it in other pictures too. A mask asks for moves that other
+    pictures do not show. Only the moved slots are optimised; all others stay as they are, bit for bit.
     """
 
     Params = GeneratorParams
@@ -194,6 +198,7 @@ class Generator(Node):
         state.slots = self.params.slots or self.network.coarse_slots
         free = self.params.space == "w_plus" or (self.params.space == "auto" and _masked(turn))
         state.offset = torch.zeros_like(state.start[: state.slots if free else 1])
+        state.whitened = {"never": False, "auto": not _masked(turn), "always": True}[self.params.whitened]
         state.moments = no_moments(state.offset)
         state.kept = None
         state.reference = True
@@ -220,12 +225,17 @@ class Generator(Node):
             with _together(members):
                 slopes = at.pull({turn.state.look.row: turn["gradient"] for turn in members})
                 distances = torch.stack([turn.state.distance for turn in members])
-                priors = self.params.prior * prior_gradient(distances, self.network.w_whitening)
+                priors = prior_gradient(distances, self.network.w_whitening)
                 for turn, prior in zip(members, priors, strict=True):
                     with turn.alone():
                         shared = len(turn.state.offset) == 1
                         prior = prior.sum(dim=0, keepdim=True) if shared else prior
-                        self._move(turn, slopes[turn.state.look.row] + prior)
+                        self._move(turn, slopes[turn.state.look.row] + self._prior_weight(turn) * prior)
+
+    def _prior_weight(self, turn: Turn) -> float:
+        masked = self.params.masked_prior
+        weight: float = masked if masked is not None and _masked(turn) else self.params.prior
+        return weight
 
     def _move(self, turn: Turn, slope: torch.Tensor) -> None:
         """One step of Adam; what is read at the next step."""
@@ -236,15 +246,15 @@ class Generator(Node):
         assert state.moments is not None
         handles: Handles | None = turn.get("handles")
         step, state.moments = adam(
-            slope @ self._spread if self.params.whitened else slope,
+            slope @ self._spread if state.whitened else slope,
             state.moments,
             learning_rate=self.params.learning_rate
             * pace(turn.get("goal"), handles, self.params.near, self.params.sure),
             betas=(self.params.beta1, self.params.beta2),
             epsilon=self.params.epsilon,
-            isotropic=self.params.whitened,
+            isotropic=state.whitened,
         )
-        state.offset = state.offset + (step @ self._spread.T if self.params.whitened else step)
+        state.offset = state.offset + (step @ self._spread.T if state.whitened else step)
         state.step += 1
         state.reference = False
         self._emit_latent(turn)
@@ -318,6 +328,7 @@ class Generator(Node):
             "start": state.start,
             "offset": state.offset,
             "slots": state.slots,
+            "whitened": state.whitened,
             "moments": moments and [moments.first, moments.second, moments.count],
             "regions": state.regions,
             "reference": state.reference,
