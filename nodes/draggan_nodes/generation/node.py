@@ -15,7 +15,7 @@ from draggan_nodes.generation.adam import Moments, adam, no_moments
 from draggan_nodes.generation.latents import moved, prior_gradient, to_tensor, to_w_plus
 from draggan_nodes.generation.passes import Look, Pass, Wish, grouped, look, warm_up
 from draggan_nodes.generation.protocol import GeneratorNetwork
-from draggan_nodes.generation.regions import Regions, regions_for, windows, with_more
+from draggan_nodes.generation.regions import Regions, box, regions_for, whole_map, windows, with_more
 from draggan_nodes.generation.styles import Styles
 from draggan_runtime import models
 from draggan_runtime.errors import DragganError, UserError
@@ -82,7 +82,8 @@ class DragState:
 class Generator(Node):
     """Latent in, features out, gradients back; Adam on the latent (paper, section 3.2).
 
-    Only the moved slots are optimised; all others stay as they are, bit for bit.
+    Only the moved slots are optimised; all others stay as they are, bit for bit. A goal on ``placed`` gives ``maps``,
+    whole, of the latent as it is: for who judges points while no drag runs.
     """
 
     Params = GeneratorParams
@@ -93,11 +94,12 @@ class Generator(Node):
         "begin": event(Begin),
         "gradient": event(FeatureGradient),
         "boxes": event(NeedBoxes, optional=True),
+        "placed": event(Goal, optional=True),
         "goal": latched(Goal, optional=True),
         "mask": latched(Mask, optional=True),
         "handles": latched(Handles, optional=True),
     }
-    outputs = {"latent": Latent, "features": Features}
+    outputs = {"latent": Latent, "features": Features, "maps": Features}
 
     network: GeneratorNetwork
 
@@ -144,6 +146,8 @@ class Generator(Node):
                 elif "gradient" in turn.inputs:
                     self._expect(turn, turn["gradient"])
                     descending.append(turn)
+                elif "placed" in turn.inputs:
+                    self._emit_maps(turn, turn["placed"])
                 else:
                     self._add_boxes(turn, turn["boxes"])
                     looking.append(turn)
@@ -271,6 +275,18 @@ class Generator(Node):
             reference=state.reference,
         )
         turn.emit("features", features)
+
+    def _emit_maps(self, turn: Turn, goal: Goal) -> None:
+        """Of the levels that are read and that the model has."""
+        state: DragState = turn.state
+        network, size = self.network, self.network.size
+        wanted = {need.level for need in self.context.needs.get("maps", ())} & network.levels.keys()
+        if state.start is None or not goal.points or not wanted:
+            return
+        with torch.no_grad():
+            maps = network.features(state.w_plus[None], wanted)
+        levels = {n: (box(maps[n][0], whole_map(network.levels[n], size), network.levels[n], size),) for n in wanted}
+        turn.emit("maps", Features(session=turn.session, step=state.step, size=size, levels=levels))
 
     def rest(self, state: DragState) -> None:
         """Of a masked session that is a whole map and its graph: 37 MB for ffhq, 144 for stylegan2:1024."""
