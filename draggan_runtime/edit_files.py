@@ -25,7 +25,7 @@ def drag_to_files(
     result = session.drag(points, progress=progress)
     record = session.record
     session.save(out / SESSION)
-    written = {
+    written: dict[str, Any] = {
         "model": record.model,
         "seed": record.seed,
         "points": result.points,

@@ -22,6 +22,7 @@ from draggan_runtime.errors import DragganError, UserError
 from draggan_runtime.messages import (
     XY,
     Begin,
+    Boxes,
     FeatureGradient,
     Features,
     Goal,
@@ -285,7 +286,10 @@ class Generator(Node):
             return
         with torch.no_grad():
             maps = network.features(state.w_plus[None], wanted)
-        levels = {n: (box(maps[n][0], whole_map(network.levels[n], size), network.levels[n], size),) for n in wanted}
+        levels: dict[str, Boxes] = {}
+        for name in wanted:
+            known = network.levels[name]
+            levels[name] = (box(maps[name][0], whole_map(known, size), known, size),)
         turn.emit("maps", Features(session=turn.session, step=state.step, size=size, levels=levels))
 
     def rest(self, state: DragState) -> None:
