@@ -95,7 +95,7 @@ class Texture(Node):
         handles = np.array([pair.handle for pair in new], dtype=np.float64)
         found = distinctness(level, handles, self.params.radius)
         if plain := [pair.handle for pair, d in zip(new, found, strict=True) if d < self.params.least]:
-            turn.emit("notice", Notice(session=turn.session, step=turn.step, text=warning(plain)))
+            turn.emit("notice", Notice(session=turn.session, step=turn.step, text=warning(plain), problem=True))
 
     def _new(self, judged: Judged, step: int, pairs: Sequence[PointPair]) -> list[PointPair]:
         def known(pair: PointPair) -> bool:
