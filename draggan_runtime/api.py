@@ -31,13 +31,18 @@ ProgressCallback = Callable[[Progress], bool | None]
 
 @dataclass(frozen=True)
 class DragResult:
-    """What came of a drag. ``points``: per pair its handle, target, final handle and distance, px of the output."""
+    """What came of a drag.
+
+    ``points``: per pair its handle, target, final handle and distance, px of the output, and how sure the tracker was
+    at last, in [0, 1]. ``warnings``: what nodes said of it, for example which points may drift.
+    """
 
     stopped: Stopped
     steps: int
     seconds: float
     points: list[dict[str, Any]]
     error: str = ""
+    warnings: tuple[str, ...] = ()
 
     @property
     def steps_per_second(self) -> float:
@@ -106,6 +111,7 @@ class Session:
         goal = checked_pairs(points, self._size())
         if max_steps is not None:
             self.app.change(self.app.drag_node or "drag", {"max_steps": max_steps})
+        self.app.notices.clear()
         self._post(Goal(session=self.record.id, points=goal))
 
         def report(item: Progress) -> None:
@@ -145,10 +151,12 @@ class Session:
                     "target": list(p.target),
                     "final": list(drag.handles.get(p.id, p.handle)),
                     "distance": drag.distances.get(p.id),
+                    "confidence": self.app.progress.confidence.get(p.id),
                 }
                 for p in drag.points
             ],
             error=str(self.app.progress.failure or ""),
+            warnings=tuple(notice.text for notice in self.app.notices),
         )
 
     def image(self) -> np.ndarray:

@@ -57,6 +57,7 @@ class App:
         self.progress: Progress | None = None
         self.failures: list[NodeFailure] = []
         self.commands: list[Command] = []
+        self.notices: list[Notice] = []  # what nodes have told the session for its user
         self.refused: list[str] = []  # why changes did not take that were made while a drag ran
         self.restarts: dict[str, int] = {}
         self.revision = 0  # changes whenever the record does
@@ -388,6 +389,8 @@ class App:
         message = delivery.message
         if isinstance(message, Command):
             self.commands.append(message)
+        elif isinstance(message, Notice):
+            self.notices.append(message)
         elif isinstance(message, Frame):
             self.frame = message
         else:

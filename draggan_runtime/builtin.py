@@ -58,7 +58,7 @@ class SessionKeeper(Node):
     """The session: what is kept, saved and reopened, and the user's commands to it.
 
     ``goal`` and ``mask`` are sent when the session itself changes them (undo, redo, open), for the capture to take
-    up; the other nodes have them already.
+    up; the other nodes have them already. A ``notice`` of a node is said to the user, wherever that is.
     """
 
     inputs = {
@@ -68,6 +68,7 @@ class SessionKeeper(Node):
         "latent": event(Latent),
         "frame": event(Frame, optional=True),
         "request": event(LatentRequest, optional=True),
+        "notice": event(Notice, optional=True),
     }
     outputs = {"goal": Goal, "mask": Mask, "notice": Notice}
 

@@ -19,13 +19,13 @@ def drag_to_files(
 ) -> dict[str, Any]:
     """Drag, wait for the end, write the session and ``result.json`` to ``out``, and give what the latter holds.
 
-    It has an ``error`` if a node failed, be it in the drag or at its last picture. Raises UserError for points outside
-    the picture and for a folder that cannot be written.
+    It has ``warnings`` if there are any, and an ``error`` if a node failed, be it in the drag or at its last picture.
+    Raises UserError for points outside the picture and for a folder that cannot be written.
     """
     result = session.drag(points, progress=progress)
     record = session.record
     session.save(out / SESSION)
-    written = {
+    written: dict[str, Any] = {
         "model": record.model,
         "seed": record.seed,
         "points": result.points,
@@ -35,6 +35,8 @@ def drag_to_files(
         "steps_per_second": round(result.steps_per_second, 3),
         "layout": layout,
     }
+    if result.warnings:
+        written["warnings"] = list(result.warnings)
     if error := result.error or next(map(str, session.app.failures), ""):
         written["error"] = error
     write_atomically(out / RESULT, (json.dumps(written, indent=2) + "\n").encode())

@@ -105,7 +105,7 @@ class Live:
                 self.app.refuse(str(error))
 
     def _report(self) -> None:
-        """Say how a drag ended and what failed."""
+        """Say how a drag ended, what failed, and what nodes have to say."""
         progress = self.app.progress
         if progress is not None and progress.stopped and progress is not self._ended:
             self._ended = progress
@@ -116,6 +116,9 @@ class Live:
         refused, self.app.refused = self.app.refused, []
         for why in refused:
             self.say(why, problem=True)
+        notices, self.app.notices = self.app.notices, []
+        for notice in notices:
+            self.say(notice.text, notice.problem)
 
     def _keep(self) -> None:
         """Write what has changed: the session, and a picture that was asked for once it is drawn."""

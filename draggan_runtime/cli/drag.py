@@ -110,6 +110,8 @@ def drag(
     else:
         print(_ended(made))
         print("\n".join(str(path) for path in [*(out / name for name in FILES), *([video] if video else [])]))
+    for warning in made.get("warnings", ()):
+        print(f"draggan: {warning}", file=sys.stderr)
     if "error" in made:
         print(f"draggan: {made['error']}", file=sys.stderr)
         raise typer.Exit(1)
@@ -145,6 +147,8 @@ def _drag_all(edits: Batch, format_: Format) -> None:
             watch.show(now.done, f"seed {now.seed}, {_going(now.drag)}" if now.drag else f"seed {now.seed}")
             if now.result is not None:
                 made = now.result
+                for warning in made.get("warnings", ()):
+                    watch.say(f"draggan: {edits.named(now.line)}: {warning}")
                 watch.say(f"draggan: {edits.named(now.line)}: {made.get('error') or _ended(made)}")
             return not watch.interrupted
 

@@ -329,6 +329,8 @@ class Keeper:
             self._picture(message)
         if delivery.node != self._session:
             self.told.append((delivery, ""))
+        elif isinstance(message, Notice):
+            self.notice(message.text, message.problem)
         elif isinstance(message, Latent) and not self.kept.dragging:
             self.record.keep(message)
             self.dirty = True

@@ -17,8 +17,11 @@ from draggan_runtime.cluster.blueprint import Blueprint, tuned
 from draggan_runtime.cluster.engine import Engine
 from draggan_runtime.cluster.keeper import Keeper
 from draggan_runtime.cluster.protocol import mark
+from draggan_runtime.cluster.seats import Item
 from draggan_runtime.cluster.store import SessionStore
 from draggan_runtime.errors import UserError
+from draggan_runtime.execution.delivery import Delivery
+from draggan_runtime.graph import load_launch
 from draggan_runtime.messages import Command, Goal, LatentRequest, Message, Notice, Progress
 from draggan_runtime.session import dump_session, pairs, parse_session
 
@@ -188,6 +191,13 @@ def test_who_comes_is_told_the_newest_step_unless_they_know_it(tmp_path):
     assert told(mark(steps[-1])) == []
     kept.post(Command(session="", verb="stop"))
     assert [p.stopped for p in told(mark(steps[-1]))] == ["cancelled"]
+
+
+def test_what_a_node_says_to_the_session_its_users_hear(tmp_path):
+    kept = Keeper(Blueprint.of(load_launch("cluster")), "s", SessionStore(tmp_path))
+    notice = Notice(session="s", text="the point may drift")
+    kept.absorb(Item(1, deliveries=[Delivery("session", "notice", notice)]))
+    assert [(d.node, d.message.text) for d, _ in kept.told] == [("display", "the point may drift")]
 
 
 def test_a_moved_target_while_dragging_is_where_the_drag_arrives(tmp_path):

@@ -6,7 +6,7 @@ import math
 
 import numpy as np
 import pytest
-from draggan_nodes.display.draw import ARROW, HANDLE, TARGET, draw_brush, draw_pairs, overlay, scaled
+from draggan_nodes.display.draw import ARROW, HANDLE, TARGET, UNSURE, draw_brush, draw_pairs, overlay, scaled
 from draggan_nodes.display.mask import EDGE, coverage, shaded
 
 from draggan_runtime.messages import Goal, Mask, PointPair
@@ -72,6 +72,14 @@ def test_edges_are_smooth() -> None:
 def test_a_tracked_handle_is_drawn_where_it_is_now() -> None:
     drawn = overlay(GREY, goal((7, (100.0, 200.0), (300.0, 200.0))), {7: (160.0, 210.0)})
     assert math.dist(centre_of(drawn, HANDLE), (160, 210)) < 0.4
+
+
+def test_a_handle_that_the_tracker_is_unsure_of_is_yellow() -> None:
+    drawn = GREY.copy()
+    pairs = goal((7, (100.0, 200.0), (300.0, 200.0)), (8, (100.0, 400.0), (300.0, 400.0))).points
+    draw_pairs(drawn, pairs, unsure={7})
+    assert math.dist(centre_of(drawn, UNSURE), (100, 200)) < 0.4
+    assert math.dist(centre_of(drawn, HANDLE), (100, 400)) < 0.4
 
 
 def test_the_whole_way_can_be_drawn_from_where_the_handle_started() -> None:

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from draggan_nodes.display.notices import Notices, ShownNotice
 from draggan_nodes.display.panel import BAR, Bar, bar_height, draw_bar, draw_help, draw_notices, text_size
-from draggan_nodes.display.status import figures, headline, still_true
+from draggan_nodes.display.status import figures, headline, still_true, unsure
 from draggan_nodes.display.text import fitted, ink, width_of, wrapped
 from hypothesis import given
 from hypothesis import strategies as st
@@ -47,6 +47,11 @@ def test_the_figures_are_those_of_the_farthest_and_of_the_least_sure_handle() ->
     text = figures(progress(distances={0: 12.34, 1: 3.0}, confidence={0: 0.9, 1: 0.41}), 1.5)
     assert text.split("    ") == ["37 steps", "6.2 steps/s", "12.3 px left", "confidence 0.41", "step size 1.5"]
     assert figures(None) == ""
+
+
+def test_handles_are_unsure_that_the_tracker_may_be_about_to_lose() -> None:
+    assert unsure(progress(confidence={0: 0.9, 1: 0.41})) == {1}
+    assert unsure(None) == set()
 
 
 def test_an_ended_drag_is_reported_while_its_points_are_there() -> None:

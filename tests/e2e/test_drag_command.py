@@ -48,6 +48,7 @@ def test_the_nose_arrives(edit):
     assert point["target"] == [560, 590]
     assert point["distance"] <= 2.0
     assert np.hypot(*np.subtract(point["final"], point["target"])) == pytest.approx(point["distance"])
+    assert "warnings" not in result
     assert result["steps_per_second"] == pytest.approx(result["steps"] / result["seconds"], rel=0.01)
 
 
@@ -68,11 +69,16 @@ def test_the_pictures_are_whole_and_the_face_has_moved(edit):
 def test_a_session_goes_on_where_it_was_saved(edit, tmp_path):
     out, _ = edit
     done = draggan(
-        "drag", "--open", str(out / "edit.draggan"), "--point", "560,590:512,590", "--max-steps", "2",
-        "--out", str(tmp_path), "--format", "json",
+        "drag", "--open", str(out / "edit.draggan"), "--point", "560,590:512,590", "--point", "40,40:60,40",
+        "--max-steps", "2", "--out", str(tmp_path), "--format", "json",
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
-    assert json.loads(done.stdout)["stopped"] == "max_steps"
+    result = json.loads(done.stdout)
+    assert result["stopped"] == "max_steps"
+    assert all(0 < point["confidence"] <= 1 for point in result["points"])
+    [warning] = result["warnings"]  # of the second point, which lies on the backdrop
+    assert "40,40 looks like its surroundings" in warning
+    assert f"draggan: {warning}" in done.stderr
     assert (tmp_path / "before.png").read_bytes() == (out / "after.png").read_bytes()
 
 

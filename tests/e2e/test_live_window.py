@@ -102,6 +102,10 @@ def test_a_drag_can_be_stopped_and_its_session_reopened_in_the_window(screen, tm
     live = Live(screen, tmp_path, "--set", "capture.seed=3")
     try:
         live.shows_a_face()
+        live.click((40, 40))
+        live.click((80, 40))
+        assert "looks like its surroundings" in live.says("the point at 4")
+        live.screen.key(live.window, "backspace")
         live.click(HANDLE)
         live.click((700, 590))
         live.screen.key(live.window, "space")

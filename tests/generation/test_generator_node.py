@@ -107,6 +107,24 @@ def test_boxes_are_the_whole_map_around_each_handle():
         assert not box.values.requires_grad
 
 
+def test_a_goal_that_is_placed_before_a_drag_gives_whole_maps_and_changes_nothing():
+    needs = {"features": NEEDS, "maps": (Need("16", 8), Need("not there", 8))}
+    node = Generator(GeneratorParams(), Context("generator", needs=needs))
+    node.configure()
+    placed = Goal(session="s", points=POINTS)
+    session, plain = Session(node, goal=placed), dragging()[1]
+    assert session.send(placed=placed) == {}  # no latent yet
+    session.seed()
+    assert session.send(placed=Goal(session="s")) == {}
+    maps = session.send(placed=placed)["maps"]
+    [box] = maps.levels["16"]
+    assert maps.levels.keys() == {"16"}
+    assert box.whole
+    assert torch.equal(box.values, node.network.features(session.state.w_plus[None], ["16"])["16"][0])
+    for one, other in zip(session.begin().levels[LEVEL], plain.levels[LEVEL], strict=True):
+        assert torch.equal(one.values, other.values)
+
+
 def test_a_mask_asks_for_the_whole_map_where_a_stage_wants_it():
     _, features = dragging(needs=(*NEEDS, Need("16", 4)), mask=MASK)
     assert [box.whole for box in features.levels[LEVEL]] == [True]

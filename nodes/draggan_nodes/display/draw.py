@@ -7,7 +7,7 @@ px of the full output.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 
 import cv2
 import numpy as np
@@ -17,6 +17,7 @@ from draggan_runtime.messages import XY, Goal, Mask, PointPair
 from draggan_runtime.pictures import Pixels
 
 HANDLE = (228, 32, 40)
+UNSURE = (255, 216, 40)
 TARGET = (36, 92, 236)
 ARROW = (255, 255, 255)
 RIM = (20, 20, 20)
@@ -59,16 +60,19 @@ def draw_pairs(
     *,
     from_start: bool = False,
     scale: float = 1.0,
+    unsure: Collection[int] = (),
 ) -> None:
     """Draw pairs into ``image``. Dots and lines scale with it.
 
     ``handles`` are tracked positions by point id, where they differ from the pairs'. An arrow leads from the handle
-    to the target; ``from_start``, it leads from where the pair has the handle, with a white dot there.
+    to the target; ``from_start``, it leads from where the pair has the handle, with a white dot there. Handles of
+    ``unsure`` ids are yellow instead of red.
     """
     handles = handles or {}
     for pair in pairs:
         start = _at(pair.handle, scale) if from_start else None
-        _pair(image, _at(handles.get(pair.id, pair.handle), scale), _at(pair.target, scale), start)
+        colour = UNSURE if pair.id in unsure else HANDLE
+        _pair(image, _at(handles.get(pair.id, pair.handle), scale), _at(pair.target, scale), start, colour)
 
 
 def draw_brush(image: Pixels, xy: XY, radius: float, scale: float) -> None:
@@ -91,19 +95,19 @@ def _fixed(xy: XY) -> tuple[int, int]:
     return round(xy[0] * 2**_SHIFT), round(xy[1] * 2**_SHIFT)
 
 
-def _pair(image: Pixels, handle: XY, target: XY, start: XY | None) -> None:
+def _pair(image: Pixels, handle: XY, target: XY, start: XY | None, colour: tuple[int, int, int]) -> None:
     unit = _unit(image)
     radius, width = 5.5 * unit, 1.6 * unit
     tail = handle if start is None else start
     gap = math.dist(tail, target)
     if gap > 2 * radius:  # shorter, the dots themselves say it
         head = min(7 * unit, gap - radius)
-        for colour, line in ((RIM, width + 1.6 * unit), (ARROW, width)):
-            _arrow(image, tail, target, radius, max(1, round(line)), colour, head)
+        for shade, line in ((RIM, width + 1.6 * unit), (ARROW, width)):
+            _arrow(image, tail, target, radius, max(1, round(line)), shade, head)
     if start is not None:
         _dot(image, start, 0.6 * radius, ARROW, unit)
     _dot(image, target, radius, TARGET, unit)
-    _dot(image, handle, 0.65 * radius, HANDLE, unit)  # smaller, so that a target reached shows around it
+    _dot(image, handle, 0.65 * radius, colour, unit)  # smaller, so that a target reached shows around it
 
 
 def _dot(image: Pixels, xy: XY, radius: float, colour: tuple[int, int, int], unit: float) -> None:

@@ -16,6 +16,8 @@ _STATES = {
     "failed": "failed",
 }
 _SAME = 1e-3  # px
+#: Confidence below which a handle is shown as unsure. The default preset gives a drag up below 0.4.
+_SURE = 0.6
 
 
 def headline(progress: Progress | None, goal: Goal | None, *, drawing: bool = False) -> str:
@@ -45,6 +47,12 @@ def figures(progress: Progress | None, step_size: float | None = None) -> str:
     if step_size is not None:
         parts.append(f"step size {step_size:g}")
     return "    ".join(parts)
+
+
+def unsure(progress: Progress | None) -> frozenset[int]:
+    """Ids of the handles that the tracker may be about to lose."""
+    confidence = progress.confidence if progress is not None else {}
+    return frozenset(id for id, sure in confidence.items() if sure < _SURE)
 
 
 def still_true(ended: Progress, at_end: Goal | None, goal: Goal | None) -> bool:

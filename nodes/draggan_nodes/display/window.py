@@ -18,7 +18,7 @@ from draggan_nodes.display.layers import Layers
 from draggan_nodes.display.layout import Layout, first_window, fit
 from draggan_nodes.display.notices import Notices, ShownNotice
 from draggan_nodes.display.panel import Bar, blank, draw_bar, draw_help, draw_middle, draw_notices
-from draggan_nodes.display.status import figures, headline
+from draggan_nodes.display.status import figures, headline, unsure
 from draggan_nodes.display.story import Story
 from draggan_runtime.display_probe import probe, window_open
 from draggan_runtime.errors import UserError
@@ -240,7 +240,8 @@ class WindowDisplay(Node):
         assert shown.frame is not None
         into[:] = state.layers.picture(shown.frame, shown.mask, shown.hand, layout.size)
         scale = layout.size[0] / shown.frame.image.shape[1]
-        draw_pairs(into, _pairs(shown), _tracked(state.story, shown), scale=scale)
+        handles = _tracked(state.story, shown)
+        draw_pairs(into, _pairs(shown), handles, scale=scale, unsure=unsure(shown.progress) & handles.keys())
         hand = shown.hand
         if hand is not None and hand.brush is not None and hand.pointer is not None:
             draw_brush(into, hand.pointer, hand.brush, scale)

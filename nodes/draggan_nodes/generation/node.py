@@ -17,13 +17,14 @@ from draggan_nodes.generation.latents import moved, prior_gradient, to_tensor, t
 from draggan_nodes.generation.pace import pace
 from draggan_nodes.generation.passes import Look, Pass, Wish, grouped, look, warm_up
 from draggan_nodes.generation.protocol import GeneratorNetwork
-from draggan_nodes.generation.regions import Regions, regions_for, windows, with_more
+from draggan_nodes.generation.regions import Regions, box, regions_for, whole_map, windows, with_more
 from draggan_nodes.generation.styles import Styles
 from draggan_runtime import models
 from draggan_runtime.errors import DragganError, UserError
 from draggan_runtime.messages import (
     XY,
     Begin,
+    Boxes,
     FeatureGradient,
     Features,
     Goal,
@@ -105,7 +106,8 @@ class Generator(Node):
 
     Steps that are ``whitened`` are those of steepest descent where length is measured in standard deviations of w
     (Mahalanobis): what moves the handle is what moves it in other pictures too. A mask asks for moves that other
-    pictures do not show. Only the moved slots are optimised; all others stay as they are, bit for bit.
+    pictures do not show. Only the moved slots are optimised; all others stay as they are, bit for bit. A goal
+    on ``placed`` gives ``maps``, whole, of the latent as it is: for who judges points while no drag runs.
     """
 
     Params = GeneratorParams
@@ -116,11 +118,12 @@ class Generator(Node):
         "begin": event(Begin),
         "gradient": event(FeatureGradient),
         "boxes": event(NeedBoxes, optional=True),
+        "placed": event(Goal, optional=True),
         "goal": latched(Goal, optional=True),
         "mask": latched(Mask, optional=True),
         "handles": latched(Handles, optional=True),
     }
-    outputs = {"latent": Latent, "features": Features}
+    outputs = {"latent": Latent, "features": Features, "maps": Features}
 
     network: GeneratorNetwork
 
@@ -173,6 +176,8 @@ class Generator(Node):
                 elif "gradient" in turn.inputs:
                     self._expect(turn, turn["gradient"])
                     descending.append(turn)
+                elif "placed" in turn.inputs:
+                    self._emit_maps(turn, turn["placed"])
                 else:
                     self._add_boxes(turn, turn["boxes"])
                     looking.append(turn)
@@ -314,6 +319,21 @@ class Generator(Node):
             reference=state.reference,
         )
         turn.emit("features", features)
+
+    def _emit_maps(self, turn: Turn, goal: Goal) -> None:
+        """Of the levels that are read and that the model has."""
+        state: DragState = turn.state
+        network, size = self.network, self.network.size
+        wanted = {need.level for need in self.context.needs.get("maps", ())} & network.levels.keys()
+        if state.start is None or not goal.points or not wanted:
+            return
+        with torch.no_grad():
+            maps = network.features(state.w_plus[None], wanted)
+        levels: dict[str, Boxes] = {}
+        for name in wanted:
+            known = network.levels[name]
+            levels[name] = (box(maps[name][0], whole_map(known, size), known, size),)
+        turn.emit("maps", Features(session=turn.session, step=state.step, size=size, levels=levels))
 
     def rest(self, state: DragState) -> None:
         """Of a masked session that is a whole map and its graph: 37 MB for ffhq, 144 for stylegan2:1024."""
