@@ -186,8 +186,8 @@ def test_neighbours_outvote_a_point_that_has_changed(seed: int) -> None:
         share = 0.025 * step * (far < 8)
         box = Box((box.values * (1 - share) + changed.values * share).float(), box.origin, 8.0, box.map_size)
         handles, held = votes.track(step, box), alone.track(step, box)
-    assert miss(handles, 20 * STEP) < 1
-    assert miss(handles, 20 * STEP) < miss(held, 20 * STEP)
+    assert miss(handles, 20 * STEP) < 2
+    assert miss(held, 20 * STEP) > 8
 
 
 @of_pictures

@@ -40,7 +40,7 @@ class VotesTracker(Tracker):
 
     A single feature vector changes as the face turns, and then its best match drifts; neighbours' errors differ, and
     the median, by coordinate, leaves out those that were mistaken or hidden. All are compared with the first picture,
-    so that errors do not add up. Sought on grids of 3, 1 and 1/4 px at 512. Confidence is the cosine similarity of
+    so that errors do not add up. Sought on grids of 4, 1 and 1/4 px at 512. Confidence is the cosine similarity of
     what was remembered and what is found, all of the vectors as one, 0 if negative; a lost point stays.
     """
 
@@ -60,7 +60,7 @@ class VotesTracker(Tracker):
         low, high = (level.inside(start + way)[:, None] for way in (-reach, reach))
         level.covering(*((x0, y0, x1, y1) for x0, y0, x1, y1 in bounds(self._read(low, high, around)).tolist()))
         centre, row = start, np.arange(len(start))
-        for half_width, spacing in (self.params.radius, 3.0), (2.0, 1.0), (0.75, 1 / 4):
+        for half_width, spacing in (self.params.radius, 4.0), (2.0, 1.0), (1 / 2, 1 / 4):
             window = (centre[:, None] + square(half_width, spacing) * level.scale).clip(low, high)
             best = level.distances(window, templates).argmin(dim=1)
             centre = window[row, best.cpu().numpy()]
