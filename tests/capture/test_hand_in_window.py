@@ -273,6 +273,10 @@ def test_the_keys_edit_the_points_and_speak_to_the_session(screen: Screen) -> No
             command = running.next("command")
             assert (command["verb"], command["argument"]) == ("set", f"motion.step={size}")
         assert running.hand()["step_size"] == 0.75
+        for impl in ("tracking/nearest", "tracking/template"):
+            screen.key(running.window, "t")
+            command = running.next("command")
+            assert (command["verb"], command["argument"]) == ("set", f"tracker.impl={impl}")
         screen.key(running.window, "q")
         assert running.next("command")["verb"] == "quit"
         assert running.next("end")["polls_per_second"] > 25

@@ -9,6 +9,7 @@ HELP = (
     ("backspace, r", "delete the last pair, all pairs"),
     ("space", "start, stop"),
     ("+  -", "step size"),
+    ("t", "another tracker"),
     ("u, ctrl+z", "undo the last drag"),
     ("y, ctrl+y", "redo it"),
     ("m", "mask: left paints what may move, right erases"),

@@ -49,6 +49,19 @@ class WindowCaptureParams(NodeParams):
     save: str = Field("", description="where s saves the session; empty: its own file")
     step: float = Field(1.0, gt=0, le=16, description="the step size as it is; + and - go on from there")
     step_param: str = Field("motion.step", description="what + and - set, as node.parameter")
+    tracker: str = Field("tracker", description="the node that t exchanges")
+    trackers: tuple[str, ...] = Field(
+        (
+            "tracking/votes",
+            "tracking/nearest",
+            "tracking/template",
+            "tracking/lucas_kanade",
+            "tracking/flow",
+            "tracking/none",
+        ),
+        min_length=1,
+        description="what t has it run, one after the other, from the first on",
+    )
 
 
 @dataclass
@@ -58,6 +71,7 @@ class WindowCaptureState:
     hand: Holding = field(default_factory=Holding)
     seed: int | None = None
     step_size: float = 0.0
+    tracker: int = 0  # of the parameter `trackers`
     step_given: float | None = None  # the parameter that step_size was taken from
     begun: bool = False
     wants_picture: bool = True
@@ -258,6 +272,13 @@ class WindowCapture(Node):
             state.step_size = size
             self._command(turn, "set", f"{self.params.step_param}={size:g}")
 
+    def _next_tracker(self, turn: Turn) -> None:
+        state: WindowCaptureState = turn.state
+        state.tracker = (state.tracker + 1) % len(self.params.trackers)
+        impl = self.params.trackers[state.tracker]
+        self._notice(turn, f"tracker: {impl}")
+        self._command(turn, "set", f"{self.params.tracker}.impl={impl}")
+
     def _another(self, turn: Turn) -> None:
         state: WindowCaptureState = turn.state
         seed = int(np.random.default_rng().integers(100_000))
@@ -333,6 +354,7 @@ _KEYS: Mapping[str, Callable[[WindowCapture, Turn], None]] = {
     "c": WindowCapture._clear_mask,
     "+": lambda node, turn: node._resize_step(turn, larger=True),
     "-": lambda node, turn: node._resize_step(turn, larger=False),
+    "t": WindowCapture._next_tracker,
     "u": lambda node, turn: node._command(turn, "undo"),
     "y": lambda node, turn: node._command(turn, "redo"),
     "v": lambda node, turn: node._command(turn, "record"),
