@@ -52,7 +52,7 @@ class TextureParams(NodeParams):
     level: str = Field("64", description="feature level that points are judged by")
     radius: float = Field(8.0, gt=0, le=128, description="how far off they are compared, px at 512")
     least: float = Field(
-        0.16, ge=0, description="how distinct a point must be, 1 being as different as places far apart; 0: never warn"
+        0.14, ge=0, description="how distinct a point must be, 1 being as different as places far apart; 0: never warn"
     )
 
 
