@@ -109,7 +109,9 @@ class Run:
         return self._go_back(progress) if progress.stopped == "lost" else progress
 
     def _settling(self) -> bool:
-        """All points have arrived: True if the latent may still settle."""
+        """All points have arrived: True if the latent may still settle, where anything was moved."""
+        if self.drag_steps == 0:
+            return False
         if self.course.arrived_at is None:
             self.course.arrived_at = self.drag_steps
         settle: int = self.params.settle

@@ -65,7 +65,7 @@ def test_bench_batch_steps_sessions_together_and_each_by_itself():
 
 def test_bench_step_counts_the_arithmetic_of_the_whole_map_with_a_mask():
     """The same whether it was asked for or the mask needs it; within the mask's own part."""
-    common = ["--steps", "2", "--repeats", "1"]
+    common = ["--steps", "2", "--repeats", "1", "--set", "tracker.level='64'"]
     masked = bench("step", *common, "--mask", "--points", "5")
     plain = bench("step", *common, "--whole-map", "--layout", "local")
     assert masked["mask"]

@@ -84,7 +84,8 @@ def test_a_session_goes_on_where_it_was_saved(edit, tmp_path):
 
 def test_ctrl_c_ends_the_drag_and_keeps_what_there_is(tmp_path):
     process = subprocess.Popen(
-        [*DRAGGAN, "drag", "--seed", "7", "--point", "512,590:900,590", "--out", str(tmp_path)],
+        [*DRAGGAN, "drag", "--seed", "7", "--point", "512,590:900,590", "--out", str(tmp_path),
+         "--set", "drag.patience=0", "--set", "drag.min_confidence=0"],
         stderr=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
     )  # fmt: skip
     while not (tmp_path / "before.png").exists():

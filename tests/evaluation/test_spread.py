@@ -23,7 +23,11 @@ from draggan_runtime.evaluation.rows import read_rows
 from draggan_runtime.evaluation.runner import Evaluation
 from draggan_runtime.evaluation.worker import placed
 
-SMALL = [*(f"{node}.model=stylegan2:64" for node in ("generator", "renderer")), "local.threads=1"]
+SMALL = [
+    *(f"{node}.model=stylegan2:64" for node in ("generator", "renderer")),
+    'tracker.level="64"',
+    "local.threads=1",
+]
 METHODS = parse(["near:tracker.radius=6", "far:tracker.radius=14"])
 
 

@@ -113,7 +113,7 @@ def test_an_edit_with_an_id_is_found_again_on_another_line(made):
         ({"params": {"radius": 8}}, "'radius' is of no node"),
         ({"params": {"traker.radius": 8}}, "no node 'traker' in the graph; did you mean 'tracker'?"),
         ({"params": {"tracker.radios": 8}}, "did you mean 'radius'?"),
-        ({"params": {"tracker.radius": "wide"}}, "'radius' of tracking/nearest"),
+        ({"params": {"tracker.radius": "wide"}}, "'radius' of tracking/votes"),
         ({"params": {"max_steps": 0}}, "'max_steps' of runtime/drag"),
         ({"params": {"generator.model": "cats"}}, "'model' cannot change while the graph runs"),
         ({"params": {"tracker.impl": "tracking/none"}}, "'tracker.impl' is the same for all edits"),
