@@ -6,7 +6,7 @@ The "latent" is the handle's position itself; the generator moves it against the
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -123,7 +123,6 @@ class Tracker(Node):
     class Params(NodeParams):
         fail_at: int = -1
         offset: float = 0.0
-        unsure: int = 0  # of how many points
 
     inputs = {"features": sync(Features), "goal": latched(Goal)}
     outputs = {"handles": Handles}
@@ -144,6 +143,15 @@ class Tracker(Node):
                     size=SIZE,
                 ),
             )
+
+
+class Unsure(Tracker):
+    """Sure of all points but the first ``unsure``."""
+
+    class Params(NodeParams):
+        unsure: int = 0
+        fail_at: int = -1
+        offset: float = 0.0
 
 
 class Shifted(Tracker):
@@ -278,6 +286,12 @@ LAYOUTS = {
         "renderer": ("renderer",),
     },
 }
+
+
+def unsure_of(graph: ResolvedGraph, points: int) -> ResolvedGraph:
+    """The graph with a tracker that is unsure of so many points."""
+    tracker = ResolvedNode("tracker", ImplRef("toy:Unsure", f"{Path(__file__).resolve()}:Unsure"), {"unsure": points})
+    return replace(graph, nodes={**graph.nodes, "tracker": tracker})
 
 
 def toy_graph(
