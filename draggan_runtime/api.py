@@ -162,8 +162,10 @@ class Session:
     def image(self) -> np.ndarray:
         """The current picture, uint8 RGB ``[H, W, 3]``."""
         watched, self.app.watched = self.app.watched, True
-        self.app.run_until_settled()
-        self.app.watched = watched
+        try:
+            self.app.run_until_settled()
+        finally:
+            self.app.watched = watched
         self._raise_failures()
         if self.app.frame is None:
             raise UserError("there is no picture yet; choose a seed or open a session first")

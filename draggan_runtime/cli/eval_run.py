@@ -48,8 +48,10 @@ def run(
     from draggan_runtime.graph import load_launch
     from draggan_runtime.graph.lasting import model_of
 
-    model = model_of(load_launch(launch, set_ or (), config=config))
-    rows = methods.parse(method) if method else ready(protocol, model)
+    if method:
+        rows = methods.parse(method)
+    else:
+        rows = ready(protocol, model_of(load_launch(launch, set_ or (), config=config)))
     evaluation = Evaluation(protocol, rows, count, out, launch=launch, config=config, set=set_ or ())
     if done := evaluation.total - len(evaluation.todo):
         print(f"draggan: {done} of {evaluation.total} rows were measured already", file=sys.stderr)

@@ -102,7 +102,7 @@ class Run:
         if progress.stopped in (None, "max_steps", "reached"):
             self.course.see(progress, self.received["handles"].size[1])
         if progress.stopped == "reached" and self._settling():
-            progress = replace(progress, stopped="max_steps" if self.drag_steps >= self.params.max_steps else None)
+            progress = replace(progress, stopped=None)
         elif progress.stopped is None and self._gives_up():
             progress = replace(progress, stopped="out_of_reach" if self.course.arrived_at is None else "reached")
             return self._go_back(progress)
@@ -110,7 +110,7 @@ class Run:
 
     def _settling(self) -> bool:
         """All points have arrived: True if the latent may still settle, where anything was moved."""
-        if self.drag_steps == 0:
+        if self.drag_steps == 0 or self.drag_steps >= self.params.max_steps:
             return False
         if self.course.arrived_at is None:
             self.course.arrived_at = self.drag_steps

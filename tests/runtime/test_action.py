@@ -86,6 +86,16 @@ def test_a_drag_that_has_arrived_settles():
         assert all(p.stopped is None for p in seen)
 
 
+def test_a_drag_whose_steps_run_out_while_it_settles_has_reached():
+    with App(toy_graph()) as app:
+        begin(app)
+        without = drag(app)[-1].drag_steps
+    with App(toy_graph(drag={"settle": 5, "max_steps": without + 2})) as app:
+        begin(app)
+        last = drag(app)[-1]
+        assert (last.stopped, last.drag_steps) == ("reached", without + 2)
+
+
 def test_what_cannot_stay_where_it_arrived_ends_where_it_was_nearest():
     """The wall throws it back each time it arrives."""
     with App(toy_graph(generator={"wall": 120.0}, drag={"settle": 5, "arrived": 0.8})) as app:

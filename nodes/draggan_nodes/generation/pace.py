@@ -17,8 +17,10 @@ def pace(goal: Goal | None, handles: Handles | None, near: float, sure: float) -
     ``SLOWEST``, so that they arrive without passing by. ``sure``: where trackers are less confident than this, in the
     mean, the step is smaller by as much. 0: never.
     """
-    found = [p for p in (goal.points if goal is not None else ()) if handles is not None and p.id in handles.positions]
-    if not found or handles is None:
+    if goal is None or handles is None:
+        return 1.0
+    found = [p for p in goal.points if p.id in handles.positions]
+    if not found:
         return 1.0
     share = 1.0
     if near:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from functools import cache
 
 import numpy as np
@@ -20,6 +21,23 @@ def square(half_width: float, spacing: float) -> Array:
     return np.stack([x, y], axis=1)[order]
 
 
+def seek(
+    level: Level, start: Array, templates: torch.Tensor, radius: float, grids: Sequence[tuple[float, float]]
+) -> Array:
+    """Where the features are nearest to each template, by L1 distance, at most ``radius`` px at 512 from ``start``.
+
+    ``start``: ``[P, 2]`` px; ``templates``: ``[P, C]``. ``grids``: half widths and spacings, px at 512, each around
+    what was best on the one before. Returns ``[P, 2]`` px.
+    """
+    low, high = (level.inside(start + way)[:, None] for way in (-radius * level.scale, radius * level.scale))
+    centre, row = start, np.arange(len(start))
+    for half_width, spacing in grids:
+        window = (centre[:, None] + square(half_width, spacing) * level.scale).clip(low, high)
+        best = level.distances(window, templates).argmin(dim=1)
+        centre = window[row, best.cpu().numpy()]
+    return centre
+
+
 class NearestTracker(Tracker):
     """A point is where the features are nearest to its template, by L1 distance, within r2 of its last place.
 
@@ -28,13 +46,8 @@ class NearestTracker(Tracker):
     """
 
     def find(self, level: Level, points: Points) -> Found:
-        reach = self.params.radius * level.scale
-        low, high = (level.inside(points.positions + way)[:, None] for way in (-reach, reach))
-        centre, row = points.positions, np.arange(len(points.positions))
-        for half_width, spacing in (self.params.radius, 1.0), (1.0, 1 / 4), (1 / 4, 1 / 16):
-            window = (centre[:, None] + square(half_width, spacing) * level.scale).clip(low, high)
-            best = level.distances(window, points.templates).argmin(dim=1)
-            centre = window[row, best.cpu().numpy()]
+        grids = (self.params.radius, 1.0), (1.0, 1 / 4), (1 / 4, 1 / 16)
+        centre = seek(level, points.positions, points.templates, self.params.radius, grids)
         values = level.sample(centre[:, None])[:, 0]
         similarity = torch.cosine_similarity(values, points.templates.to(values), dim=1)
         return Found(centre, similarity.clamp(0, 1).cpu().double().numpy())

@@ -12,7 +12,7 @@ from pydantic import Field
 
 from draggan_nodes.tracking.base import Found, Points, Tracker, TrackerParams
 from draggan_nodes.tracking.level import Array, Level
-from draggan_nodes.tracking.nearest import square
+from draggan_nodes.tracking.nearest import seek, square
 from draggan_runtime.box_set import bounds
 from draggan_runtime.node import Need
 
@@ -56,15 +56,11 @@ class VotesTracker(Tracker):
     def find(self, level: Level, points: Points) -> Found:
         around = self._around(level, points.positions)  # [P, 13, 2]
         start, templates = around.reshape(-1, 2), points.templates.flatten(0, 1)
-        reach = self.params.radius * level.scale
-        low, high = (level.inside(start + way)[:, None] for way in (-reach, reach))
-        level.covering(*((x0, y0, x1, y1) for x0, y0, x1, y1 in bounds(self._read(low, high, around)).tolist()))
-        centre, row = start, np.arange(len(start))
-        for half_width, spacing in (self.params.radius, 4.0), (2.0, 1.0), (1 / 2, 1 / 4):
-            window = (centre[:, None] + square(half_width, spacing) * level.scale).clip(low, high)
-            best = level.distances(window, templates).argmin(dim=1)
-            centre = window[row, best.cpu().numpy()]
-        way = np.median((centre - start).reshape(around.shape), axis=1)
+        radius, reach = self.params.radius, self.params.radius * level.scale
+        read = level.inside(np.concatenate([around - reach, around + reach], axis=1))  # asked for at once, per point
+        level.covering(*((x0, y0, x1, y1) for x0, y0, x1, y1 in bounds(read).tolist()))
+        found_at = seek(level, start, templates, radius, ((radius, 4.0), (2.0, 1.0), (1 / 2, 1 / 4)))
+        way = np.median((found_at - start).reshape(around.shape), axis=1)
         positions = level.inside(points.positions + way)
         found = level.sample(self._around(level, positions))
         likeness = torch.cosine_similarity(found.flatten(1), points.templates.to(found).flatten(1), dim=1)
@@ -73,8 +69,3 @@ class VotesTracker(Tracker):
 
     def _around(self, level: Level, positions: Array) -> Array:
         return level.inside(positions[:, None] + neighbours(self.params.around) * level.scale)
-
-    @staticmethod
-    def _read(low: Array, high: Array, around: Array) -> Array:
-        """All that is read of each point, as places ``[P, 26, 2]``, so that it is asked for at once."""
-        return np.concatenate([low.reshape(around.shape), high.reshape(around.shape)], axis=1)
