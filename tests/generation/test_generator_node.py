@@ -219,7 +219,7 @@ def test_a_whitened_step_is_steepest_descent_by_mahalanobis_distance():
     assert length == pytest.approx(1e-3 * 512**0.5, rel=0.1)
 
 
-def test_with_a_mask_auto_steps_in_w_and_has_a_prior_of_its_own():
+def test_with_a_mask_auto_steps_in_w_and_has_a_prior_and_a_rate_of_its_own():
     def first_step(**params):
         session, features = dragging(**params)
         session.descend(features)
@@ -228,6 +228,9 @@ def test_with_a_mask_auto_steps_in_w_and_has_a_prior_of_its_own():
     for mask, like in ((None, "always"), (MASK, "never")):
         auto, same = first_step(mask=mask, whitened="auto"), first_step(mask=mask, whitened=like)
         assert torch.equal(auto, same)
+    for mask, rate in ((None, 1e-3), (MASK, 5e-3)):
+        own = first_step(mask=mask, learning_rate=1e-3, masked_learning_rate=5e-3)
+        assert torch.equal(own, first_step(mask=mask, learning_rate=rate))
     session, features = dragging(mask=MASK, prior=0.0, masked_prior=1000.0, beta1=0.0)
     other, same = dragging(mask=MASK, prior=0.0, beta1=0.0)
     for _ in range(5):

@@ -45,6 +45,9 @@ class GeneratorParams(NodeParams):
     )
     slots: int | None = Field(None, ge=1, description="how many of the first slots move; unset: the model's")
     learning_rate: float = Field(3e-3, gt=0, description="Adam's step size, of w; if whitened, of its spread")
+    masked_learning_rate: float | None = Field(
+        None, gt=0, description="the step size if there is a mask; unset: learning_rate"
+    )
     whitened: Literal["never", "auto", "always"] = Field(
         "never",
         description="step as w varies: Adam on whitened w, with one second moment for all its coordinates; "
@@ -242,6 +245,11 @@ class Generator(Node):
         weight: float = masked if masked is not None and _masked(turn) else self.params.prior
         return weight
 
+    def _learning_rate(self, turn: Turn) -> float:
+        masked = self.params.masked_learning_rate
+        rate: float = masked if masked is not None and _masked(turn) else self.params.learning_rate
+        return rate
+
     def _move(self, turn: Turn, slope: torch.Tensor) -> None:
         """One step of Adam; what is read at the next step."""
         state: DragState = turn.state
@@ -253,7 +261,7 @@ class Generator(Node):
         step, state.moments = adam(
             slope @ self._spread if state.whitened else slope,
             state.moments,
-            learning_rate=self.params.learning_rate
+            learning_rate=self._learning_rate(turn)
             * pace(turn.get("goal"), handles, self.params.near, self.params.sure),
             betas=(self.params.beta1, self.params.beta2),
             epsilon=self.params.epsilon,
