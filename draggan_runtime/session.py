@@ -52,9 +52,9 @@ class SessionRecord:
     """The durable state of one session.
 
     ``w_plus`` float32 ``[num_ws, w_dim]``: the current latent, None before the first; ``anchor``: that of the picture
-    before the first edit. ``mask`` uint8 ``[H, W]`` or
-    None. ``params``: by node id, the ``impl`` and parameters of the nodes that make the result. ``history``: the last
-    drags, at most ``UNDOABLE``, oldest first; ``undone``: those taken back, the one to redo next last.
+    before the first edit. ``mask`` uint8 ``[H, W]`` or None. ``params``: by node id, the ``impl`` and parameters of the
+    nodes that make the result. ``history``: the last drags, at most ``UNDOABLE``, oldest first; ``undone``: those taken
+    back, the one to redo next last.
     """
 
     id: str = "main"

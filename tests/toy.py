@@ -6,7 +6,7 @@ The "latent" is the handle's position itself; the generator moves it against the
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -120,9 +120,12 @@ class Generator(Node):
 
 
 class Tracker(Node):
+    """Sure of all points but the first ``unsure``."""
+
     class Params(NodeParams):
         fail_at: int = -1
         offset: float = 0.0
+        unsure: int = 0
 
     inputs = {"features": sync(Features), "goal": latched(Goal)}
     outputs = {"handles": Handles}
@@ -139,19 +142,10 @@ class Tracker(Node):
                     session=turn.session,
                     step=turn.step,
                     positions=positions,
-                    confidence={id: float(i >= getattr(self.params, "unsure", 0)) for i, id in enumerate(positions)},
+                    confidence={id: float(i >= self.params.unsure) for i, id in enumerate(positions)},
                     size=SIZE,
                 ),
             )
-
-
-class Unsure(Tracker):
-    """Sure of all points but the first ``unsure``."""
-
-    class Params(NodeParams):
-        unsure: int = 0
-        fail_at: int = -1
-        offset: float = 0.0
 
 
 class Shifted(Tracker):
@@ -159,6 +153,7 @@ class Shifted(Tracker):
 
     class Params(NodeParams):
         fail_at: int = -1
+        unsure: int = 0
 
         @property
         def offset(self):
@@ -286,12 +281,6 @@ LAYOUTS = {
         "renderer": ("renderer",),
     },
 }
-
-
-def unsure_of(graph: ResolvedGraph, points: int) -> ResolvedGraph:
-    """The graph with a tracker that is unsure of so many points."""
-    tracker = ResolvedNode("tracker", ImplRef("toy:Unsure", f"{Path(__file__).resolve()}:Unsure"), {"unsure": points})
-    return replace(graph, nodes={**graph.nodes, "tracker": tracker})
 
 
 def toy_graph(
