@@ -6,7 +6,7 @@ The "latent" is the handle's position itself; the generator moves it against the
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -120,12 +120,9 @@ class Generator(Node):
 
 
 class Tracker(Node):
-    """Sure of all points but the first ``unsure``."""
-
     class Params(NodeParams):
         fail_at: int = -1
         offset: float = 0.0
-        unsure: int = 0
 
     inputs = {"features": sync(Features), "goal": latched(Goal)}
     outputs = {"handles": Handles}
@@ -142,10 +139,23 @@ class Tracker(Node):
                     session=turn.session,
                     step=turn.step,
                     positions=positions,
-                    confidence={id: float(i >= self.params.unsure) for i, id in enumerate(positions)},
+                    confidence={id: self.confidence(i) for i, id in enumerate(positions)},
                     size=SIZE,
                 ),
             )
+
+    def confidence(self, i):
+        return 1.0
+
+
+class Unsure(Tracker):
+    """Sure of all points but the first ``unsure``."""
+
+    class Params(Tracker.Params):
+        unsure: int = 0
+
+    def confidence(self, i):
+        return float(i >= self.params.unsure)
 
 
 class Shifted(Tracker):
@@ -153,7 +163,6 @@ class Shifted(Tracker):
 
     class Params(NodeParams):
         fail_at: int = -1
-        unsure: int = 0
 
         @property
         def offset(self):
@@ -281,6 +290,12 @@ LAYOUTS = {
         "renderer": ("renderer",),
     },
 }
+
+
+def unsure_of(graph: ResolvedGraph, points: int) -> ResolvedGraph:
+    """The graph with a tracker that is unsure of so many points."""
+    tracker = ResolvedNode("tracker", ImplRef("toy:Unsure", f"{Path(__file__).resolve()}:Unsure"), {"unsure": points})
+    return replace(graph, nodes={**graph.nodes, "tracker": tracker})
 
 
 def toy_graph(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 from test_layouts import START, begin, drag
-from toy import toy_graph
+from toy import toy_graph, unsure_of
 
 from draggan_runtime.app import App
 from draggan_runtime.errors import UserError
@@ -111,7 +111,7 @@ def test_what_cannot_stay_where_it_arrived_ends_where_it_was_nearest():
     ("points", "unsure", "ends"), [(1, 1, "lost"), (3, 1, "lost"), (4, 1, "reached"), (4, 2, "lost"), (8, 2, "reached")]
 )
 def test_a_drag_is_lost_if_more_than_a_quarter_of_its_points_are(points, unsure, ends):
-    with App(toy_graph(drag={"min_confidence": 0.5}, tracker={"unsure": unsure})) as app:
+    with App(unsure_of(toy_graph(drag={"min_confidence": 0.5}), unsure)) as app:
         begin(app, target=(110.0, 60.0))
         app.post(Goal(session="main", points=pairs([((100.3, 50.7), (110.0, 60.0))] * points)))
         assert drag(app)[-1].stopped == ends
