@@ -9,6 +9,7 @@ from typing import Literal
 import draggan_runtime
 from draggan_runtime.errors import UserError
 from draggan_runtime.graph.source import shown
+from draggan_runtime.models import library_of
 from draggan_runtime.registry import close_matches
 
 Kind = Literal["graphs", "configs", "launch"]
@@ -44,5 +45,7 @@ def find(kinds: Sequence[Kind], name: str | Path, folder: Path | None = None) ->
         known.update(shipped(kind))
     if text in known:
         return known[text]
+    if "configs" in kinds and (library := library_of(text)) is not None:
+        return library.preset(text)
     noun = " or ".join(kind.removesuffix("s") for kind in kinds)
     raise UserError(f"no {noun} is named '{text}'{close_matches(text, known)}; or give a .yaml file")
