@@ -25,8 +25,8 @@ class Limits:
     file: int = 4 << 30
     memory: int = 2 << 30
     arrays: int = 4 << 30
-    opcodes: int = 2_000_000
-    items: int = 2_000_000
+    opcodes: int = 1_000_000
+    items: int = 1_000_000
     depth: int = 200
     nested: int = 4
 

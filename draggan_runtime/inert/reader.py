@@ -55,7 +55,7 @@ def parse(data: bytes, name: str, limits: Limits = _NO_LIMITS) -> Any:
     except MemoryError as error:
         raise UserError(f"{name} needs more memory than there is; end other programs") from error
     except Exception as error:  # whatever nonsense a file holds, it is the file that is at fault
-        raise UserError(f"{name} is damaged ({type(error).__name__}); get it anew") from error
+        raise UserError(f"{name} is damaged, or no file of weights or latents; get it anew") from error
 
 
 def _bytes(path: Path, limits: Limits) -> bytes:
