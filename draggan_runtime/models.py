@@ -117,7 +117,6 @@ def library_of(name: str) -> ModelLibrary | None:
     return next((library for library in libraries() if name in library.names()), None)
 
 
-
 def find(name: str) -> ModelSource:
     """The model of this name, ``NAME`` or ``NAME:ARGUMENT``.
 

@@ -26,7 +26,9 @@ def _class_of(path: str) -> str:
         return _CLASSES[path]
     if last.startswith("b") and last[1:].isdigit():
         return "SynthesisBlock"
-    return {"torgb": "ToRGBLayer", "conv0": "SynthesisLayer", "conv1": "SynthesisLayer"}.get(last, "FullyConnectedLayer")
+    return {"torgb": "ToRGBLayer", "conv0": "SynthesisLayer", "conv1": "SynthesisLayer"}.get(
+        last, "FullyConnectedLayer"
+    )
 
 
 def module(state: State, attributes: Callable[[str], dict[str, Any]] = lambda path: {}, path: str = "") -> Persistent:
@@ -54,7 +56,16 @@ def _pickled(value: Any) -> bytes:
         return pickle.dumps(value)
 
 
-def nvidia(state: State, *, nested: bool, clamp: float | None = None, only_ema: bool = False) -> bytes:
+def nvidia(
+    state: State,
+    *,
+    nested: bool,
+    clamp: float | None = None,
+    only_ema: bool = False,
+    architecture: str = "skip",
+    activation: str = "lrelu",
+    multiplier: float = 0.01,
+) -> bytes:
     """A training snapshot of stylegan2-ada-pytorch (``nested`` arguments) or of the stylegan3 code base."""
 
     def attributes(path: str) -> dict[str, Any]:
@@ -63,11 +74,11 @@ def nvidia(state: State, *, nested: bool, clamp: float | None = None, only_ema: 
             inner = {"channel_base": 32768, "channel_max": 512, "num_fp16_res": 4, "conv_clamp": clamp}
             return {"_init_kwargs": EasyDict(synthesis_kwargs=EasyDict(inner)) if nested else EasyDict(inner)}
         if kind in ("SynthesisLayer", "ToRGBLayer"):
-            return {"conv_clamp": clamp, "activation": "lrelu", "use_noise": True}
+            return {"conv_clamp": clamp, "activation": activation, "use_noise": True}
         if kind == "SynthesisBlock":
-            return {"architecture": "skip", "conv_clamp": clamp, "use_fp16": True}
+            return {"architecture": architecture, "conv_clamp": clamp, "use_fp16": True}
         if path.startswith("mapping.fc"):
-            return {"activation": "lrelu", "bias_gain": 0.01}
+            return {"activation": "lrelu", "bias_gain": multiplier}
         return {}
 
     generator = module(state, attributes)
@@ -75,7 +86,9 @@ def nvidia(state: State, *, nested: bool, clamp: float | None = None, only_ema: 
         return _pickled({"G_ema": generator})
     other = module({name: tensor + 1 for name, tensor in state.items()}, attributes)
     discriminator = module({"b4.conv.weight": torch.zeros(1)})
-    return _pickled({"G": other, "D": discriminator, "G_ema": generator, "training_set_kwargs": EasyDict(), "augment_pipe": None})
+    return _pickled(
+        {"G": other, "D": discriminator, "G_ema": generator, "training_set_kwargs": EasyDict(), "augment_pipe": None}
+    )
 
 
 def tensorflow(state: State) -> bytes:

@@ -26,6 +26,12 @@ def shipped(kind: Kind) -> dict[str, Path]:
     return {file.stem: file for file in sorted(folder.glob("*.yaml"))}
 
 
+def preset_of(model: str) -> str | None:
+    """The preset that suits a model, ``NAME`` or ``NAME:ARGUMENT``: the one of its name, None if there is none."""
+    name = model.partition(":")[0]
+    return name if name in shipped("configs") or library_of(name) is not None else None
+
+
 def find(kinds: Sequence[Kind], name: str | Path, folder: Path | None = None) -> Path:
     """The file ``name`` means: a path, from ``folder`` or the current folder, or the name of a shipped one.
 

@@ -10,9 +10,10 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import torch
 import yaml
 
-from draggan_nodes.generation import converted, weights
+from draggan_nodes.generation import converted
 from draggan_nodes.generation.converted import Converted
 from draggan_nodes.generation.stylegan2 import StyleGAN2
 from draggan_runtime import models
@@ -136,7 +137,7 @@ def _facts(network: Converted, file: Path, licence: str) -> dict[str, Any]:
     """What is kept of a model, as JSON holds it."""
     shape = network.architecture
     levels = [4 << i for i in range(len(shape.channels))]
-    parameters = sum(tensor.numel() for name, tensor in network.state.items() if name.endswith(("weight", "bias", "const")))
+    learned = [t for name, t in network.state.items() if name.endswith(("weight", "bias", "b4.const"))]
     return {
         "sha256": network.sha256,
         "made_of": network.made_of,
@@ -150,7 +151,7 @@ def _facts(network: Converted, file: Path, licence: str) -> dict[str, Any]:
             "z, w": f"{shape.z_dim}, {shape.w_dim}, by {len(shape.mapping)} layers",
             "slots of w_plus": str(2 * len(shape.channels)),
             "channels": ", ".join(f"{rows}: {c}" for rows, c in zip(levels, shape.channels, strict=True)),
-            "parameters": f"{parameters / 1e6:.1f} million",
+            "parameters": f"{sum(map(torch.numel, learned)) / 1e6:.1f} million",
             "clamps at": "nothing" if network.conv_clamp is None else f"{network.conv_clamp:g}",
         },
     }
@@ -179,6 +180,8 @@ def _preset(name: str, network: Converted) -> str:
         preset["params"][node]["model"] = name
     for node in ("tracker", "texture", "motion"):
         preset["params"][node]["level"] = str(min(_LEVEL, rows))
-    preset["params"]["generator"]["slots"] = min(preset["params"]["generator"]["slots"], 2 * len(network.architecture.channels))
+    preset["params"]["generator"]["slots"] = min(
+        preset["params"]["generator"]["slots"], 2 * len(network.architecture.channels)
+    )
     header = f"# Of the preset stylegan2, for {network.made_of}; yours to change.\n"
     return header + yaml.safe_dump(preset, sort_keys=False)

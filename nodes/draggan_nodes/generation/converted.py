@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -11,7 +12,7 @@ import torch
 from safetensors import SafetensorError, safe_open
 
 from draggan_nodes.generation import weights
-from draggan_nodes.generation.checkpoints import Checkpoint, read_checkpoint
+from draggan_nodes.generation.checkpoints import Checkpoint, read_checkpoint, understand
 from draggan_nodes.generation.stylegan2 import StyleGAN2
 from draggan_nodes.generation.stylegan2_state import Architecture
 from draggan_nodes.generation.w_statistics import w_statistics
@@ -67,7 +68,7 @@ def of_checkpoint(checkpoint: Checkpoint, file: Path, sha256: str) -> Converted:
     except UserError as error:
         raise UserError(f"{file}: {error}") from error
     made = Converted(state, architecture, checkpoint.format, sha256, checkpoint.conv_clamp)
-    mean, whitening = w_statistics(made.network(file.stem)._any_w, architecture.z_dim)
+    mean, whitening = w_statistics(made.network(file.stem).any_w, architecture.z_dim)
     if unknown_mean:
         state["mapping.w_avg"] = mean
     return replace(made, whitening=whitening)
@@ -100,8 +101,6 @@ def read(file: Path, sha256: str) -> Converted:
         raise UserError(f"{file} is no whole safetensors file ({error})") from error
     tensors = weights.read(file)
     if said.get("format") != FORMAT:
-        from draggan_nodes.generation.checkpoints import understand
-
         return of_checkpoint(understand({name: t.float().numpy() for name, t in tensors.items()}, file), file, sha256)
     whitening = tensors.pop(_WHITENING, None)
     try:
@@ -112,5 +111,6 @@ def read(file: Path, sha256: str) -> Converted:
 
 
 def _last_width(state: Mapping[str, torch.Tensor]) -> int:
-    last = max(int(name[len("mapping.fc") : -len(".weight")]) for name in state if name.startswith("mapping.fc") and name.endswith(".weight"))
-    return len(state[f"mapping.fc{last}.weight"])
+    """That of the mapping's last layer, w_dim."""
+    depth = next(i for i in itertools.count(1) if f"mapping.fc{i}.weight" not in state)
+    return len(state[f"mapping.fc{depth - 1}.weight"])

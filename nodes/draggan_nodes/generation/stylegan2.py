@@ -33,8 +33,9 @@ class StyleGAN2(Layered, nn.Module):
     """The network; implements :class:`~draggan_nodes.generation.protocol.GeneratorNetwork`.
 
     All sizes are read from ``state``, a state dict with the names of the published PyTorch checkpoints. ``label``:
-    the class that a conditional network draws where :meth:`mapping` is not told one. ``w_whitening``: computed
-    when first asked for, if not given. ``conv_clamp``: what layers clamp at. Raises UserError if ``state`` has a missing, unknown or misshapen tensor.
+    the class that a conditional network draws where :meth:`mapping` is not told one. ``w_whitening``: computed when
+    first asked for, if not given. ``conv_clamp``: what layers clamp at. Raises UserError if ``state`` has a missing,
+    unknown or misshapen tensor.
     """
 
     const: torch.Tensor
@@ -114,7 +115,7 @@ class StyleGAN2(Layered, nn.Module):
     @property
     def w_whitening(self) -> torch.Tensor:
         if self._whitening is None:
-            _, whitening = w_statistics(self._any_w, self.z_dim)
+            _, whitening = w_statistics(self.any_w, self.z_dim)
             self._whitening = whitening.to(self.w_avg)
         return self._whitening
 
@@ -194,8 +195,8 @@ class StyleGAN2(Layered, nn.Module):
     def _classes(self, labels: torch.Tensor) -> torch.Tensor:
         return one_hot(labels, self.c_dim).to(self.w_avg)
 
-    def _any_w(self, z: torch.Tensor) -> torch.Tensor:
-        """w of the network's label; without one, of its classes in turn."""
+    def any_w(self, z: torch.Tensor) -> torch.Tensor:
+        """w ``[B, w_dim]`` of the network's label; without one, of its classes in turn. On the CPU."""
         free = self.c_dim and self.label is None
         c = self._classes(torch.arange(len(z)) % self.c_dim) if free else None
         return self.map_w(z.to(self.w_avg), c).cpu()
@@ -206,7 +207,7 @@ class StyleGAN2(Layered, nn.Module):
         state = architecture.random_state(seed)
         label = 0 if architecture.c_dim else None
         network = cls(state, name=name, sha256=sha256, label=label)
-        network.w_avg, network._whitening = w_statistics(network._any_w, architecture.z_dim)
+        network.w_avg, network._whitening = w_statistics(network.any_w, architecture.z_dim)
         return network
 
 

@@ -88,9 +88,7 @@ class Architecture:
             out |= self._modulated(f"{block}.torgb", channels, 3, 1)
         return out
 
-    def _convolution(
-        self, layer: str, inputs: int, outputs: int, size: tuple[int, int]
-    ) -> dict[str, tuple[int, ...]]:
+    def _convolution(self, layer: str, inputs: int, outputs: int, size: tuple[int, int]) -> dict[str, tuple[int, ...]]:
         return self._modulated(layer, inputs, outputs, 3) | {
             f"{layer}.noise_const": size,
             f"{layer}.noise_strength": (),

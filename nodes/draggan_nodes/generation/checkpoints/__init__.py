@@ -6,6 +6,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from draggan_nodes.generation.checkpoints import pytorch, rosinality, state_dicts, tensorflow
 from draggan_nodes.generation.checkpoints.checkpoint import Checkpoint, NotReadableError, some
 from draggan_runtime import inert
@@ -45,4 +47,6 @@ def _what(data: Any) -> str:
         return f"an object of class {data.name}"
     if isinstance(data, list | tuple):
         return f"a list of {len(data)}"
+    if isinstance(data, np.ndarray):
+        return f"an array of {data.size} numbers"
     return f"a {type(data).__name__}"

@@ -16,7 +16,7 @@ from draggan_nodes.generation.checkpoints.checkpoint import Checkpoint, NotReada
 from draggan_nodes.generation.checkpoints.modules import attributes, is_module, state_dict, submodules
 from draggan_nodes.generation.stylegan2_state import MAPPING_LR_MULTIPLIER
 
-#: Where the generator lies in a file of several networks, best first: the running mean of the weights is the better one.
+#: Where the generator lies in a file of several networks; the running mean of the weights is the best.
 _KEYS = ("G_ema", "G", "generator", "g_ema")
 _LAYER = re.compile(r"synthesis\.b(\d+)\.conv[01]")
 

@@ -10,6 +10,7 @@ import numpy as np
 from draggan_nodes.generation.checkpoints.checkpoint import Checkpoint, NotReadableError, State
 from draggan_nodes.generation.stylegan2_state import FILTER
 
+Array = np.ndarray[Any, Any]
 _KEYS = ("g_ema", "g", "generator", "state_dict", "params_ema")
 
 
@@ -50,7 +51,7 @@ def _mapping(theirs: State) -> State:
 
 
 def _synthesis(theirs: State) -> State:
-    def get(name: str) -> np.ndarray[Any, Any]:
+    def get(name: str) -> Array:
         if name not in theirs:
             raise NotReadableError(f"has no tensor {name}")
         return theirs[name]
@@ -84,9 +85,10 @@ def _synthesis(theirs: State) -> State:
     return out
 
 
-def _noise(theirs: State, i: int) -> np.ndarray[Any, Any]:
+def _noise(theirs: State, i: int) -> Array:
     """The constant noise of layer ``i``. Older files have none, since it was drawn anew for each picture."""
     if (noise := theirs.get(f"noises.noise_{i}")) is not None:
-        return noise[0, 0]
+        constant: Array = noise[0, 0]
+        return constant
     side = 4 << (i + 1) // 2
     return np.random.RandomState(i).randn(side, side).astype(np.float32)

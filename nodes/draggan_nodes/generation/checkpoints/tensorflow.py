@@ -88,13 +88,12 @@ def _synthesis(variables: State) -> State:
         block, theirs = f"synthesis.b{side}", f"{side}x{side}"
         layers = [("conv1", "Conv")] if side == 4 else [("conv0", "Conv0_up"), ("conv1", "Conv1")]
         for ours, name in layers:
-            up = name == "Conv0_up"
-            out[f"{block}.{ours}.weight"] = get(f"{theirs}/{name}/weight", lambda a, up=up: _kernel(a, up))
+            out[f"{block}.{ours}.weight"] = get(f"{theirs}/{name}/weight", _turned if ours == "conv0" else _kernel)
             out[f"{block}.{ours}.noise_const"] = get(f"noise{noise}", lambda a: a[0, 0])
             out[f"{block}.{ours}.noise_strength"] = get(f"{theirs}/{name}/noise_strength")
             out |= _styled(f"{block}.{ours}", f"{theirs}/{name}", get)
             noise += 1
-        out[f"{block}.torgb.weight"] = get(f"{theirs}/ToRGB/weight", lambda a: _kernel(a, False))
+        out[f"{block}.torgb.weight"] = get(f"{theirs}/ToRGB/weight", _kernel)
         out |= _styled(f"{block}.torgb", f"{theirs}/ToRGB", get)
         side *= 2
     return out
@@ -108,5 +107,9 @@ def _styled(ours: str, theirs: str, get: Callable[..., Array]) -> State:
     }
 
 
-def _kernel(weight: Array, turned: bool) -> Array:
-    return (weight[::-1, ::-1] if turned else weight).transpose(3, 2, 0, 1)
+def _kernel(weight: Array) -> Array:
+    return weight.transpose(3, 2, 0, 1)
+
+
+def _turned(weight: Array) -> Array:
+    return _kernel(weight[::-1, ::-1])
