@@ -62,7 +62,7 @@ class Machine(Stack):
         args = self.stack.pop()
         function = self.stack[-1]
         if type(function) is not Function or type(args) is not tuple:
-            what = str(function) if type(function) is Kind else f"a {type(function).__name__}"
+            what = str(function) if type(function) is Kind else "what is no function"
             raise Refused(f"calls {what}, which this reader does not call")
         self.stack[-1] = function.call(self.load, *args)
 

@@ -7,7 +7,7 @@ from typing import Any
 
 from draggan_runtime.inert import numpy_names, plain_names, torch_names
 from draggan_runtime.inert.limits import Refused, shown
-from draggan_runtime.inert.pieces import Function, Kind
+from draggan_runtime.inert.pieces import Function, Kind, Load
 from draggan_runtime.inert.record import Record
 
 _FUNCTIONS = plain_names.FUNCTIONS | numpy_names.FUNCTIONS | torch_names.FUNCTIONS
@@ -17,11 +17,14 @@ _KINDS = plain_names.KINDS | numpy_names.KINDS | torch_names.KINDS
 #: and of those that copied it.
 _RECORDS = re.compile(r"(torch\.nn|torch_utils|dnnlib|training|models\.stylegan2|model|op)(\.[A-Za-z_]\w*)*", re.ASCII)
 _EASY_DICTS = {("dnnlib.util", "EasyDict"), ("dnnlib", "EasyDict")}
+_LONGEST = 300
 _RENAMED = {"__builtin__": "builtins", "copy_reg": "copyreg"}
 
 
 def find(module: str, name: str) -> Function | Kind | Record:
     """What stands for ``module.name``. Raises Refused, with that name, unless it is in the allow-list."""
+    if len(module) + len(name) > _LONGEST:
+        raise Refused(f"asks for something of a name too long: {shown(f'{module}.{name}')}")
     module = _RENAMED.get(module, module)
     where = module.replace("numpy.core.", "numpy._core."), name
     if where in _FUNCTIONS:
@@ -50,13 +53,13 @@ def _is_record(module: str, name: str) -> bool:
     return bool(known and name.isascii() and name.isidentifier())
 
 
-def _reconstructor(_: Any, kind: Kind, base: Kind, state: Any) -> Record | dict[Any, Any]:
+def _reconstructor(load: Load, kind: Kind, base: Kind, state: Any) -> Record | dict[Any, Any]:
     """``copyreg._reconstructor``: an object of ``kind`` that starts as a copy of ``state``, of the class ``base``."""
     if type(kind) is not Kind or type(base) is not Kind:
         raise Refused("is damaged: an object has no class", "get it anew")
     made = make(kind, ())
     if base.name == "dict" and type(made) is dict and type(state) is dict:
-        made.update(state)
+        made.update(plain_names.items(load, state))
     elif base.name != "object" or state is not None:
         raise Refused(f"makes a {kind} out of a {base}")
     return made

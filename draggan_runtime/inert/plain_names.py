@@ -12,15 +12,16 @@ from draggan_runtime.inert.record import Record
 _ITEM = 100  # bytes of an item of a dict or set, at most
 
 
-def _items(load: Load, value: Any) -> list[Any] | tuple[Any, ...]:
-    if type(value) not in (list, tuple):
+def items(load: Load, value: Any) -> Any:
+    """A list, tuple or dict that is to be copied. Raises Refused if it is something else, or memory does not last."""
+    if type(value) not in (list, tuple, dict):
         raise Refused("is damaged: a collection has no items", "get it anew")
     load.left.memory(_ITEM * len(value))
-    return value  # type: ignore[no-any-return]
+    return value
 
 
 def _ordered_dict(load: Load, pairs: Any = ()) -> dict[Any, Any]:
-    return mapping((name, value) for name, value in (_items(load, pair) for pair in _items(load, pairs)))
+    return mapping((name, value) for name, value in (items(load, pair) for pair in items(load, pairs)))
 
 
 def _encode(load: Load, text: Any, encoding: Any = "latin1") -> bytes | memoryview:
@@ -55,8 +56,8 @@ def _persistent(_: Load, meta: Any) -> Record:
 
 FUNCTIONS: dict[tuple[str, str], Callable[..., Any]] = {
     ("collections", "OrderedDict"): _ordered_dict,
-    ("builtins", "set"): lambda load, items=(): set(map(key, _items(load, items))),
-    ("builtins", "frozenset"): lambda load, items=(): frozenset(map(key, _items(load, items))),
+    ("builtins", "set"): lambda load, value=(): set(map(key, items(load, value))),
+    ("builtins", "frozenset"): lambda load, value=(): frozenset(map(key, items(load, value))),
     ("builtins", "bytes"): _bytes,
     ("builtins", "bytearray"): _bytes,
     ("builtins", "complex"): _complex,

@@ -10,11 +10,11 @@ from typing import Any
 
 from draggan_runtime.errors import UserError
 from draggan_runtime.inert.archive import Archive, inflate
-from draggan_runtime.inert.limits import Budget, Limits, Refused, shown
+from draggan_runtime.inert.limits import Budget, Limits, Refused
 from draggan_runtime.inert.machine import Machine
 from draggan_runtime.inert.npy import MAGIC, is_npz, read_npy, read_npz
 from draggan_runtime.inert.pieces import Load
-from draggan_runtime.inert.torch_files import is_old, read_torch, read_zip
+from draggan_runtime.inert.torch_files import is_old, read_old, read_zip
 from draggan_runtime.inert.tree import check
 
 _NO_LIMITS = Limits()
@@ -38,9 +38,12 @@ def read(path: Path, limits: Limits = _NO_LIMITS) -> Any:
     (which is named) or for more than ``limits``.
     """
     try:
-        return parse(_bytes(path, limits), shown(str(path)), limits)
-    except OSError as error:
-        raise UserError(f"{shown(str(path))} cannot be read: {error.strerror or error}") from error
+        data = _bytes(path, limits)
+    except (OSError, ValueError) as error:
+        raise UserError(f"{path} cannot be read: {getattr(error, 'strerror', None) or error}") from error
+    except MemoryError as error:
+        raise _no_memory(str(path)) from error
+    return parse(data, str(path), limits)
 
 
 def parse(data: bytes, name: str, limits: Limits = _NO_LIMITS) -> Any:
@@ -53,7 +56,7 @@ def parse(data: bytes, name: str, limits: Limits = _NO_LIMITS) -> Any:
     except Refused as error:
         raise UserError(f"{name} {error}") from error
     except MemoryError as error:
-        raise UserError(f"{name} needs more memory than there is; end other programs") from error
+        raise _no_memory(name) from error
     except Exception as error:  # whatever nonsense a file holds, it is the file that is at fault
         raise UserError(f"{name} is damaged, or no file of weights or latents; get it anew") from error
 
@@ -65,8 +68,12 @@ def _bytes(path: Path, limits: Limits) -> bytes:
     with open(path, "rb") as file:
         size = os.fstat(file.fileno()).st_size
         if size > limits.file:
-            raise UserError(f"{shown(str(path))} has {size:,} bytes, more than {limits.file:,}; is it the right file?")
+            raise UserError(f"{path} has {size:,} bytes, more than {limits.file:,}; is it the right file?")
         return file.read(size)
+
+
+def _no_memory(name: str) -> UserError:
+    return UserError(f"{name} needs more memory than there is; end other programs")
 
 
 def _parse(load: Load, data: memoryview) -> Any:
@@ -85,5 +92,5 @@ def _parse(load: Load, data: memoryview) -> Any:
     if begins.startswith(MAGIC):
         return read_npy(load, data)
     if is_old(data):
-        return read_torch(load, data)
+        return read_old(load, data)
     return Machine(load, data).run()

@@ -22,17 +22,8 @@ def is_old(data: memoryview) -> bool:
     return data[0] == 0x80 and bytes(data[2 : 2 + len(_MAGIC)]) == _MAGIC
 
 
-def read_torch(load: Load, data: memoryview) -> Any:
-    """What ``torch.save`` wrote, in either format. Raises Refused."""
-    if is_old(data):
-        return _read_old(load, data)
-    if bytes(data[:2]) == b"PK":
-        return read_zip(load, Archive(load, data))
-    raise Refused("holds a storage in a format that torch does not write")
-
-
 def read_zip(load: Load, archive: Archive) -> Any:
-    """What a zip archive of torch's holds."""
+    """What a zip archive of ``torch.save`` holds. Raises Refused."""
     pickles = [name for name in archive.names if name == "data.pkl" or name.endswith("/data.pkl")]
     if len(pickles) != 1:
         raise Refused(f"is a zip archive with {len(pickles)} data.pkl, so neither torch's nor numpy's")
@@ -55,11 +46,13 @@ def read_zip(load: Load, archive: Archive) -> Any:
     return Machine(load, archive.read(pickles[0]), persistent=storage).run()
 
 
-def _read_old(load: Load, data: memoryview) -> Any:
-    """Magic number, version, machine, object, names of storages; then the storages.
+def read_old(load: Load, data: memoryview) -> Any:
+    """What a file of the old format holds: magic number, version, machine, object, names of storages, storages.
 
     Where those lie depends on what the object says of them: it is read twice, first without them.
     """
+    if not is_old(data):
+        raise Refused("holds a storage in a format that torch does not write")
     at = 2 + len(_MAGIC)
     version, at = _pickle(load, data, at)
     machine, at = _pickle(load, data, at)

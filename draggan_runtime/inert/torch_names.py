@@ -86,10 +86,10 @@ def _parameter(_: Load, array: Any, *_more: Any) -> NDArray[Any] | None:
 
 
 def _from_bytes(load: Load, data: Any) -> Any:
-    """A torch file in the file: so storages come in plain pickles. Read as the file itself is, one level down."""
-    from draggan_runtime.inert.torch_files import read_torch
+    """A torch file of the old format in the file: so storages come in plain pickles. Read as one, a level down."""
+    from draggan_runtime.inert.torch_files import read_old
 
-    return read_torch(load.nested(), memoryview(raw(load, data)))
+    return read_old(load.nested(), memoryview(raw(load, data)))
 
 
 FUNCTIONS: dict[tuple[str, str], Callable[..., Any]] = {

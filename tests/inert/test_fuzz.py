@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import json
 import os
 import pickle
 import socket
@@ -12,7 +13,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import typer
+from typer.testing import CliRunner
 
+from draggan_runtime.cli import fuzz as command
 from draggan_runtime.inert.fuzz import worker
 from draggan_runtime.inert.fuzz.run import Reader, failed, fuzz
 
@@ -50,7 +54,7 @@ def test_a_reader_that_does_harm_is_caught() -> None:
     reader = Reader([], unsafe)
     try:
         for name in HARM:
-            came[name.decode()], _ = reader.read(name, 0.5)
+            came[name.decode()], _ = reader.read(name, 0.5 if name == b"sleep" else 60)
             if name in (b"exit", b"sleep"):
                 reader.close()
                 reader = Reader([], unsafe)
@@ -63,11 +67,24 @@ def test_a_reader_that_does_harm_is_caught() -> None:
 
 @pytest.mark.filterwarnings("ignore:invalid escape")
 def test_the_inert_reader_stands_what_it_is_given(tmp_path: Path) -> None:
-    result = fuzz(300, 1, 10, tmp_path)
+    result = fuzz(300, 1, 60, tmp_path)
     assert not failed(result), result["kept"]
     assert result["read"] > 10
     assert result["read"] + result["refused"] == result["files"] == 300
     assert not list(tmp_path.iterdir())
+
+
+def test_the_command_prints_its_figures_and_fails_if_a_file_did_harm(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    app = typer.Typer()
+    app.command()(command.fuzz)
+    answers = iter([("refused", ""), ("crashed", "")])
+    monkeypatch.setattr(Reader, "read", lambda *_: next(answers))
+    done = [CliRunner().invoke(app, ["--files", "1", "--format", "json"]) for _ in range(2)]
+    assert [one.exit_code for one in done] == [0, 1]
+    assert json.loads(done[1].stdout)["crashed"] == 1
 
 
 def test_files_that_do_harm_are_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
