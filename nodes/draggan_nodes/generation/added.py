@@ -21,8 +21,9 @@ from draggan_runtime.errors import UserError
 from draggan_runtime.files import write_atomically
 from draggan_runtime.graph import source
 from draggan_runtime.graph.lookup import shipped
-from draggan_runtime.models import ModelInfo, cache_dir
+from draggan_runtime.models import ModelInfo, Published, cache_dir
 
+_PUBLISHED = Path(__file__).with_name("published.yaml")
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
 #: The level that serves tracking and supervision, if the network has it (Pan et al. 2023, section 4.1).
 _LEVEL = 128
@@ -39,6 +40,9 @@ class AddedModels:
 
     def names(self) -> list[str]:
         return sorted(file.stem for file in _folder().glob("*.json"))
+
+    def published(self) -> list[Published]:
+        return [Published(**{**entry, "size": tuple(entry["size"])}) for entry in source.read(_PUBLISHED).data]
 
     def find(self, name: str, argument: str) -> AddedModel:
         return AddedModel(name, _said(name), argument)
