@@ -187,5 +187,6 @@ def _preset(name: str, network: Converted) -> str:
     preset["params"]["generator"]["slots"] = min(
         preset["params"]["generator"]["slots"], 2 * len(network.architecture.channels)
     )
+    preset["params"]["source"] = {"z_dim": network.architecture.z_dim}
     header = f"# Of the preset stylegan2, for {network.made_of}; yours to change.\n"
     return header + yaml.safe_dump(preset, sort_keys=False)

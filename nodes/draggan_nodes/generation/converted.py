@@ -59,7 +59,9 @@ def load(file: Path, sha256: str) -> Converted:
 
 def of_checkpoint(checkpoint: Checkpoint, file: Path, sha256: str) -> Converted:
     """The network of a checkpoint in float32; the mean of w is computed if it is missing. Raises UserError."""
-    state = {name: torch.from_numpy(np.array(values, np.float32)) for name, values in checkpoint.state.items()}
+    state = {
+        name: torch.from_numpy(np.array(values, np.float32, order="C")) for name, values in checkpoint.state.items()
+    }
     unknown_mean = "mapping.w_avg" not in state
     if unknown_mean and "mapping.fc0.weight" in state:
         state["mapping.w_avg"] = torch.zeros(_last_width(state))

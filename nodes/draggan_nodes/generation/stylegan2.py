@@ -127,7 +127,7 @@ class StyleGAN2(Layered, nn.Module):
         """w ``[B, w_dim]``, without truncation; arguments as for :meth:`mapping`."""
         if self.c_dim and c is None:
             if self.label is None:
-                raise UserError(f"model '{self._name}' draws {self.c_dim} classes: say which")
+                raise UserError(f"model '{self._name}' draws {self.c_dim} classes: say which, as in {self._name}:0")
             c = self._classes(torch.full((len(z),), self.label)).to(z)
         w: torch.Tensor = self._map(z, c)
         return w
