@@ -110,6 +110,20 @@ def test_a_model_brings_a_preset_that_suits_it(tmp_path):
     assert load_launch("local", config="small").nodes["tracker"].params["level"] == "32"
 
 
+def test_a_latent_of_another_tool_is_opened_and_dragged(tmp_path):
+    library().add(written(tmp_path, nvidia(SQUARE.random_state(0), nested=True)), "mine", "")
+    network = models.find("mine").load("cpu")
+    w = np.random.RandomState(0).randn(1, 32).astype(np.float32)
+    for name, values in {"one.npy": w, "each.npy": np.repeat(w, network.num_ws, axis=0)}.items():
+        np.save(tmp_path / name, values)
+        with draggan.open(tmp_path / name, model="mine") as session:
+            np.testing.assert_array_equal(session.w_plus, np.repeat(w, network.num_ws, axis=0))
+            assert session.drag([((10, 12), (13, 12))], max_steps=2).steps == 2
+    np.save(tmp_path / "other.npy", w[:, :20])
+    with pytest.raises(DragganError, match="does not fit model 'mine'"):
+        draggan.open(tmp_path / "other.npy", model="mine")
+
+
 def test_a_class_is_chosen_by_its_label(tmp_path):
     library().add(written(tmp_path, nvidia(CLASSES.random_state(0), nested=True)), "kinds", "")
     pictures = []

@@ -163,6 +163,7 @@ def _facts(network: Converted, file: Path, licence: str) -> dict[str, Any]:
 
 def _info(name: str, said: Mapping[str, Any]) -> ModelInfo:
     width, height = said["size"]
+    preset = _folder() / f"{name.partition(':')[0]}.yaml"
     return ModelInfo(
         name=name,
         title="StyleGAN2",
@@ -171,7 +172,7 @@ def _info(name: str, said: Mapping[str, Any]) -> ModelInfo:
         licence=said["licence"],
         source=said["source"],
         sha256=said["sha256"],
-        details=said["details"],
+        details=said["details"] | ({"preset": str(preset)} if preset.is_file() else {}),
     )
 
 
