@@ -147,7 +147,8 @@ def test_what_was_converted_can_be_added_elsewhere(tmp_path, monkeypatch):
     first = library().add(file, "first", "").info
     monkeypatch.setenv("DRAGGAN_CACHE", str(tmp_path / "elsewhere"))
     second = library().add(tmp_path / "plain.safetensors", "second", "").info
-    assert (second.sha256, second.details) == (first.sha256, first.details)
+    assert second.sha256 == first.sha256
+    assert second.details == {**first.details, "preset": str(library().preset("second"))}
 
 
 @pytest.mark.parametrize(

@@ -48,7 +48,7 @@ class AddedModels:
         return AddedModel(name, _said(name), argument)
 
     def preset(self, name: str) -> Path:
-        return _folder() / f"{name}.yaml"
+        return _preset_of(name)
 
     def about(self, file: Path) -> ModelInfo:
         return _info(file.stem, _facts(_load(file), file, "not known: ask who made it"))
@@ -89,6 +89,7 @@ class AddedModel:
         if argument and not (argument.isdecimal() and int(argument) < classes):
             raise UserError(f"model '{name}:{argument}': its classes are 0 to {classes - 1}, as in {name}:0")
         self._label = int(argument) if argument else None
+        said = {**said, "details": {**said["details"], "preset": str(_preset_of(name))}}
         self.info = _info(f"{name}:{argument}" if argument else name, said)
 
     def cached(self) -> Path | None:
@@ -113,6 +114,10 @@ class AddedModel:
 
 def _folder() -> Path:
     return cache_dir() / "models" / "added"
+
+
+def _preset_of(name: str) -> Path:
+    return _folder() / f"{name}.yaml"
 
 
 def _weights(sha256: str) -> Path:
@@ -163,7 +168,6 @@ def _facts(network: Converted, file: Path, licence: str) -> dict[str, Any]:
 
 def _info(name: str, said: Mapping[str, Any]) -> ModelInfo:
     width, height = said["size"]
-    preset = _folder() / f"{name.partition(':')[0]}.yaml"
     return ModelInfo(
         name=name,
         title="StyleGAN2",
@@ -172,7 +176,7 @@ def _info(name: str, said: Mapping[str, Any]) -> ModelInfo:
         licence=said["licence"],
         source=said["source"],
         sha256=said["sha256"],
-        details=said["details"] | ({"preset": str(preset)} if preset.is_file() else {}),
+        details=said["details"],
     )
 
 
