@@ -21,6 +21,7 @@ from draggan_runtime import models
 from draggan_runtime.app import App
 from draggan_runtime.errors import DragganError, UserError
 from draggan_runtime.graph import load_launch
+from draggan_runtime.graph.lasting import other_model
 from draggan_runtime.messages import Goal, LatentRequest, Mask, PointPair, Progress, Stopped
 from draggan_runtime.pictures import load_mask, save_png
 from draggan_runtime.session import SessionRecord, dump_session, load_session, pairs, save_session
@@ -226,17 +227,21 @@ def open(
     launch: str = "local",
     config: str | None = None,
     set: Iterable[str] = (),
+    model: str | None = None,
     lazy: bool = False,
 ) -> Session:
     """Start a graph and open a session on it.
 
     ``file``: a saved session, reopened with the parameters it was saved with; else ``seed`` chooses the first
     picture. ``launch``: a launch file or its name. ``config``: a preset instead of the launch's own. ``set``:
-    overrides as on the command line, ``"tracker.radius=8"``. ``lazy``: draw a picture only when
+    overrides as on the command line, ``"tracker.radius=8"``. ``model``: another than the preset's; it brings a preset
+    of its own. ``lazy``: draw a picture only when
     :meth:`Session.image` asks for it, if this process draws.
     """
     record = load_session(Path(file)) if file is not None else SessionRecord()
-    session = Session(App(load_launch(launch, [*record.overrides(), *set], config=config), record), lazy)
+    model = model or other_model(record.model, launch, config)
+    graph = load_launch(launch, [*record.overrides(), *set], config=config, model=model)
+    session = Session(App(graph, record), lazy)
     try:
         if file is not None:
             session.app.restore()

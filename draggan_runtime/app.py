@@ -435,9 +435,10 @@ class App:
         """Send the whole record into the graph: latent, mask, points; the captures take them up as theirs."""
         record = self.record
         if record.w_plus is not None:
-            kept = replace(record)
+            kept = dict(vars(record))
             self.post(LatentRequest(session=record.id, step=record.step, w_plus=record.w_plus, anchor=record.anchor))
-            vars(record).update(vars(kept))
+            # What the request makes forget; but latents of other tools become whole on the way through the generator.
+            vars(record).update({name: value for name, value in kept.items() if name not in ("w_plus", "anchor")})
         if self.graph.source_of(Mask) is not None:
             self._tell("mask", Mask(session=record.id, step=record.step, movable=record.mask))
         self._tell("goal", Goal(session=record.id, step=record.step, points=record.points))

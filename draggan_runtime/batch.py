@@ -90,6 +90,7 @@ class Batch:
         launch: str = "",
         config: str | None = None,
         set: Iterable[str] = (),
+        model: str | None = None,
         truncation_psi: float = 0.7,
         max_steps: int | None = None,
     ) -> None:
@@ -104,7 +105,7 @@ class Batch:
         self._psi = truncation_psi
         parsed = dict(self._sound(lines, lambda _, line: parse_line(line)))
         self.layout = launch or ("record" if any(edit.video for edit in parsed.values()) else "local")
-        self._graph = load_launch(self.layout, [*set], config=config)
+        self._graph = load_launch(self.layout, [*set], config=config, model=model)
         self._drag = self._graph.find(DRAG) or "drag"
         if max_steps is not None:
             self._graph = self._graph.with_params(self._drag, {"max_steps": max_steps})

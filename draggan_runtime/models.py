@@ -1,18 +1,19 @@
-"""Installed models: found by the entry-point group ``draggan.models``, fetched into the user's cache."""
+"""Models: installed ones, by the entry-point group ``draggan.models``, and those that the user added from files."""
 
 from __future__ import annotations
 
 import inspect
 import os
 import sys
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from importlib.metadata import entry_points
 from pathlib import Path
 from typing import Any, Protocol, runtime_checkable
 
 from draggan_runtime.errors import UserError
 
-GROUP = "draggan.models"
+GROUP, LIBRARIES = "draggan.models", "draggan.model_libraries"
 
 
 @dataclass(frozen=True)
@@ -20,7 +21,8 @@ class ModelInfo:
     """What a listing says of a model.
 
     ``size`` (W, H) px of its pictures; ``download_bytes`` what a fetch loads, 0 for a model that is made on the
-    spot; ``sha256`` of that file, or what else tells two models of this name apart.
+    spot; ``sha256`` of that file, or what else tells two models of this name apart. ``details``: what else a person
+    may want to know, each a few words by a name of a few words.
     """
 
     name: str
@@ -30,6 +32,24 @@ class ModelInfo:
     licence: str
     source: str
     sha256: str
+    details: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Published:
+    """A model that somebody published as a file: what it draws, its ``size`` (W, H) px, and where it is to be had.
+
+    ``url`` of the file, or, where people must fetch it themselves, None and the ``page`` that leads to it. ``sha256``
+    "": it is not known.
+    """
+
+    name: str
+    title: str
+    size: tuple[int, int]
+    licence: str
+    url: str | None = None
+    page: str = ""
+    sha256: str = ""
 
 
 @runtime_checkable
@@ -56,6 +76,39 @@ class ModelSource(Protocol):
         """The generator on a torch device; loaded once a process, fetched if missing."""
 
 
+@runtime_checkable
+class ModelLibrary(Protocol):
+    """Models that a user adds from files. Packages name such a class, which takes no arguments, in
+    ``draggan.model_libraries``.
+
+    Each method that is given a file raises UserError, one line that names it, if it holds no model of this kind.
+    """
+
+    def names(self) -> list[str]:
+        """Names of the models that were added."""
+
+    def published(self) -> Sequence[Published]:
+        """Models of this kind that are known to be published."""
+
+    def find(self, name: str, argument: str) -> ModelSource:
+        """The model of one of these names; ``argument`` is what follows the colon in ``NAME:ARGUMENT``, "" if none."""
+
+    def preset(self, name: str) -> Path:
+        """The file of parameters that suit the model, laid over a graph as those in ``configs/`` are."""
+
+    def about(self, file: Path) -> ModelInfo:
+        """What ``file`` holds; it is not added."""
+
+    def add(self, file: Path, name: str, licence: str) -> ModelSource:
+        """Convert ``file`` once, keep what came of it under ``name``, and forget about ``file``."""
+
+    def convert(self, file: Path, out: Path) -> None:
+        """Write ``file`` as safetensors, which can be added again."""
+
+    def remove(self, name: str) -> None:
+        """Forget the model, and delete what was kept of it unless another name needs it."""
+
+
 def cache_dir() -> Path:
     """The user's cache folder: ``$DRAGGAN_CACHE``, else the platform's (``$XDG_CACHE_HOME/draggan``)."""
     if override := os.environ.get("DRAGGAN_CACHE"):
@@ -70,8 +123,18 @@ def cache_dir() -> Path:
 
 
 def names() -> list[str]:
-    """Names of all installed models."""
-    return sorted(entry_points(group=GROUP).names)
+    """Names of all installed models, and of those that were added."""
+    return sorted({*entry_points(group=GROUP).names, *(name for library in libraries() for name in library.names())})
+
+
+def libraries() -> list[ModelLibrary]:
+    """The installed libraries of added models."""
+    return [entry.load()() for entry in sorted(entry_points(group=LIBRARIES))]
+
+
+def library_of(name: str) -> ModelLibrary | None:
+    """Where the model of this name was added, None if nowhere."""
+    return next((library for library in libraries() if name in library.names()), None)
 
 
 def find(name: str) -> ModelSource:
@@ -81,6 +144,8 @@ def find(name: str) -> ModelSource:
     """
     base, colon, argument = name.partition(":")
     found = list(entry_points(group=GROUP, name=base))
+    if not found and (library := library_of(base)) is not None:
+        return library.find(base, argument)
     if not found:
         raise UserError(f"unknown model '{name}'; installed: {', '.join(names()) or 'none'}")
     try:

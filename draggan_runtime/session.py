@@ -11,6 +11,7 @@ from typing import Any
 
 from draggan_runtime.errors import UserError, WireError
 from draggan_runtime.files import write_atomically
+from draggan_runtime.latents import read_latent
 from draggan_runtime.messages import Goal, Latent, LatentRequest, Mask, PointPair, Progress
 from draggan_runtime.pictures import embedded_session
 from draggan_runtime.wire import pack, to_host, unpack
@@ -153,9 +154,10 @@ def save_session(record: SessionRecord, path: Path, *, sync: bool = True) -> Non
 
 
 def load_session(path: Path) -> SessionRecord:
-    """Read a session file, or a PNG that carries a session.
+    """Read a session file, a PNG that carries a session, or a latent that another tool saved.
 
-    Raises UserError if it is missing, damaged, or of another kind.
+    Of the latter, .npy, .npz or .pt, a session is made that has nothing but this latent. Raises UserError if the file
+    is missing, damaged, or of another kind.
     """
     try:
         data = path.read_bytes()
@@ -163,6 +165,8 @@ def load_session(path: Path) -> SessionRecord:
         raise UserError(f"{path}: cannot be read ({error.strerror}); give a .draggan file") from None
     if path.suffix.lower() == ".png":
         data = embedded_session(path)
+    elif path.suffix.lower() != ".draggan" and not data.startswith(_MAGIC):
+        return SessionRecord(w_plus=read_latent(data, path))
     return parse_session(data, path)
 
 

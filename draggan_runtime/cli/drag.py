@@ -16,10 +16,10 @@ from draggan_runtime.edit_files import FILES, drag_to_files
 from draggan_runtime.errors import UserError
 from draggan_runtime.files import writable_folder
 from draggan_runtime.graph import load_launch
-from draggan_runtime.graph.lasting import model_of
+from draggan_runtime.graph.lasting import model_of, other_model
 from draggan_runtime.messages import Progress
 from draggan_runtime.pictures import load_mask
-from draggan_runtime.session import load_session
+from draggan_runtime.session import SessionRecord, load_session
 
 INTERRUPTED = 130
 
@@ -69,14 +69,14 @@ def drag(
     failed, are made again.
     """
     overrides = [override("display.watermark", watermark), override("drag.max_steps", max_steps)]
-    if model is not None:
-        overrides += [override("generator.model", model), override("renderer.model", model)]
     overrides += set_ or []
     if batch is not None:
         own = {"--seed": seed, "--point": point, "--open": session, "--mask": mask, "--video": video}
         if given := [name for name, value in own.items() if value is not None]:
             raise UserError(f"--batch and {given[0]} exclude each other; the lines of {batch} say what to edit")
-        edits = Batch(batch, out, launch=launch, config=config, set=overrides, truncation_psi=truncation_psi)
+        edits = Batch(
+            batch, out, launch=launch, config=config, set=overrides, model=model, truncation_psi=truncation_psi
+        )
         _drag_all(edits, format_)
         return
     if session is None and seed is None:
@@ -91,9 +91,9 @@ def drag(
         writable_folder(video.resolve().parent)
         overrides.insert(0, override("display.video", str(video.resolve())))
     launch = launch or ("record" if video else "local")
-    _check(points, mask, session, launch, config, overrides)
+    _check(points, mask, session, launch, config, model, overrides)
     with api.open(
-        session, seed=seed, truncation_psi=truncation_psi, launch=launch, config=config, set=overrides
+        session, seed=seed, truncation_psi=truncation_psi, launch=launch, config=config, set=overrides, model=model
     ) as running:
         if mask is not None:
             running.mask(mask)
@@ -125,11 +125,15 @@ def _check(
     session: Path | None,
     launch: str,
     config: str | None,
+    model: str | None,
     overrides: list[str],
 ) -> None:
     """Refuse what cannot work before anything is fetched or started."""
-    saved = load_session(session).overrides() if session is not None else []
-    size = models.find(model_of(load_launch(launch, [*saved, *overrides], config=config))).info.size
+    saved = load_session(session) if session is not None else SessionRecord()
+    model = model or other_model(saved.model, launch, config)
+    size = models.find(
+        model_of(load_launch(launch, [*saved.overrides(), *overrides], config=config, model=model))
+    ).info.size
     api.checked_pairs(points, size)
     if mask is not None:
         load_mask(mask, size)

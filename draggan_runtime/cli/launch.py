@@ -15,6 +15,7 @@ from draggan_runtime.display_probe import display_reachable
 from draggan_runtime.errors import DragganError
 from draggan_runtime.files import writable_folder
 from draggan_runtime.graph import load_launch
+from draggan_runtime.graph.lasting import other_model
 from draggan_runtime.graph.model import ResolvedGraph
 from draggan_runtime.live import Live
 from draggan_runtime.session import SessionRecord, load_session
@@ -28,6 +29,7 @@ def launch(
         str | None, typer.Option(metavar="LAUNCH", help="What to run instead if no display can be reached.")
     ] = None,
     config: Annotated[str | None, typer.Option(help="Parameter preset, instead of the launch's own.")] = None,
+    model: Annotated[str | None, typer.Option(help="Model; see draggan models list.")] = None,
     set_: SetOption = None,
 ) -> None:
     """Run a graph until its capture quits.
@@ -35,6 +37,7 @@ def launch(
     \b
     draggan launch live                          the window: click handle, click target, space
     draggan launch live --set capture.seed=42    another first face
+    draggan launch live --model cats             another model, see draggan models add
     draggan launch live --set tracker.impl=tracking/none
     draggan launch my/launch.yaml
     """
@@ -46,11 +49,12 @@ def launch(
         overrides = [override("display.video", str((out / "edit.mp4").resolve()))]
     record = load_session(session) if session is not None else SessionRecord()
     overrides += [*record.overrides(), *(set_ or [])]
-    graph = load_launch(name, overrides, config=config)
+    model = model or other_model(record.model, name, config)
+    graph = load_launch(name, overrides, config=config, model=model)
     own = [override(f"{node}.out", str(out.resolve())) for node in graph.taking("out")]
     if session is not None:
         own += _continued(graph, record)
-    graph = load_launch(name, [*own, *overrides], config=config)
+    graph = load_launch(name, [*own, *overrides], config=config, model=model)
     for note in graph.notes:
         say(note)
     with Console(stderr=True).status("starting"):

@@ -34,13 +34,28 @@ def options(
 
 
 def _commands() -> None:
-    from draggan_runtime.cli import bench, cluster, doctor, drag, eval, graph, launch, models, nodes, session, soak, top
+    from draggan_runtime.cli import (
+        bench,
+        cluster,
+        doctor,
+        drag,
+        eval,
+        fuzz,
+        graph,
+        launch,
+        models,
+        nodes,
+        session,
+        soak,
+        top,
+    )
 
     app.command("launch")(launch.launch)
     app.command("drag")(drag.drag)
     app.command("doctor")(doctor.doctor)
     app.command("top")(top.top)
     app.command("soak")(soak.soak)
+    app.command("fuzz")(fuzz.fuzz)
     app.add_typer(bench.app, name="bench")
     app.add_typer(eval.app, name="eval")
     app.add_typer(models.app, name="models")

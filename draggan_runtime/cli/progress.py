@@ -24,9 +24,9 @@ class Watch:
         """A line above the bar."""
         self._bar.console.print(text, markup=False, highlight=False, soft_wrap=True)
 
-    def show(self, completed: int, doing: str) -> None:
-        """Move the bar."""
-        self._bar.update(self._task, completed=completed, doing=doing)
+    def show(self, completed: int, doing: str, total: int | None = None) -> None:
+        """Move the bar; ``total``, if it is known only now."""
+        self._bar.update(self._task, completed=completed, doing=doing, total=total)
 
     def interrupt(self, *_: Any) -> None:
         """Ctrl-C."""

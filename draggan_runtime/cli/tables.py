@@ -1,4 +1,4 @@
-"""What runs on a cluster, as tables that fit 80 columns."""
+"""Tables that fit 80 columns; what runs on a cluster among them."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def show_status(told: dict[str, Any], console: Console) -> None:
 
 def engine_table(engines: list[dict[str, Any]]) -> Table:
     """A row an engine: ``ms`` of a round, in which ``batch`` sessions step; ``seats`` taken, ``drags`` of them."""
-    table = _table("engine", "state", right=("seats", "drags", "batch", "ms", "steps/s", "MB", "pid"))
+    table = table_of("engine", "state", right=("seats", "drags", "batch", "ms", "steps/s", "MB", "pid"))
     for e in engines:
         table.add_row(
             e["name"],
@@ -48,7 +48,7 @@ def engine_table(engines: list[dict[str, Any]]) -> Table:
 
 def session_table(sessions: list[dict[str, Any]]) -> Table:
     """A row a session: ``px`` left to go, ``age`` ms from a step to its picture, ``died``: engines under it."""
-    table = _table("session", "state", "engine", right=("step", "px", "steps/s", "age", "seen by", "died"))
+    table = table_of("session", "state", "engine", right=("step", "px", "steps/s", "age", "seen by", "died"))
     for s in sessions:
         table.add_row(
             s["id"],
@@ -73,7 +73,8 @@ def _state(session: dict[str, Any]) -> str:
     return f"{state}, {drag}" if drag and drag != state else str(state)
 
 
-def _table(*left: str, right: tuple[str, ...]) -> Table:
+def table_of(*left: str, right: tuple[str, ...] = ()) -> Table:
+    """An empty table without lines: columns of words, then of numbers."""
     table = Table(box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0), pad_edge=False)
     for name in left:
         table.add_column(name, overflow="fold")

@@ -66,6 +66,13 @@ def lay_launch(drafts: Drafts, launch: LaunchFile, source: Source) -> None:
         draft.container = change.container or draft.container
 
 
+def lay_model(drafts: Drafts, model: str) -> None:
+    """The model's name where presets and launches have one."""
+    for draft in drafts.values():
+        if "model" in draft.params:
+            draft.params["model"] = Given(model, Origin(Layer.SET, f"--model {model}", Path.cwd()))
+
+
 def lay_overrides(drafts: Drafts, containers: Containers, overrides: Iterable[str]) -> None:
     """``node.param=value``, ``node.impl=name`` and ``container.threads=2`` of the command line."""
     for text in overrides:

@@ -8,9 +8,9 @@ from pathlib import Path
 from draggan_runtime.errors import UserError
 from draggan_runtime.graph.draft import Drafts
 from draggan_runtime.graph.expand import expand, remap
-from draggan_runtime.graph.layers import ContainerDraft, Containers, lay_config, lay_launch, lay_overrides
+from draggan_runtime.graph.layers import ContainerDraft, Containers, lay_config, lay_launch, lay_model, lay_overrides
 from draggan_runtime.graph.layout import LOCAL, lay_out
-from draggan_runtime.graph.lookup import Kind, find
+from draggan_runtime.graph.lookup import Kind, find, preset_of
 from draggan_runtime.graph.model import Engines, ResolvedGraph, ResolvedNode, needs_of
 from draggan_runtime.graph.params import settle
 from draggan_runtime.graph.schema import ContainerFile, LaunchFile, parse
@@ -25,12 +25,14 @@ def load_launch(
     *,
     config: str | Sequence[str] | None = None,
     graph: str | None = None,
+    model: str | None = None,
 ) -> ResolvedGraph:
     """Read a launch, or a graph alone (then everything runs in one process), check it, and resolve it.
 
     ``launch``: a path, or a name that is looked up among the launches, then the graphs. ``overrides``: as
-    ``--set`` takes them, ``"tracker.radius=8"``. ``config`` and ``graph`` replace what the launch says. Raises
-    UserError: one line that says where, what, and what would fit.
+    ``--set`` takes them, ``"tracker.radius=8"``. ``config`` and ``graph`` replace what the launch says. ``model``, as
+    ``NAME`` or ``NAME:ARGUMENT``, takes the place of the preset's, and brings its own preset if no ``config`` is
+    given. Raises UserError: one line that says where, what, and what would fit.
     """
     path = find(["launch", "graphs"], launch)
     source = read(path)
@@ -40,6 +42,8 @@ def load_launch(
     name, drafts = expand(_named("graphs", graph, said.graph, source, ("graph",)) if said else path)
     containers: Containers = {}
     chosen = [config] if isinstance(config, str) else config
+    if chosen is None and model is not None and (its := preset_of(model)) is not None:
+        chosen = [its]
     if chosen is not None:
         for preset in chosen:
             lay_config(drafts, find(["configs"], preset))
@@ -60,6 +64,8 @@ def load_launch(
         containers = {
             LOCAL: ContainerDraft(ContainerFile.model_validate({"place": "driver", "nodes": "rest"}), source.where())
         }
+    if model is not None:
+        lay_model(drafts, model)
     lay_overrides(drafts, containers, overrides)
     engines = Engines(**said.engines.model_dump()) if said is not None and said.engines is not None else Engines()
     return _resolve(name, drafts, containers, engines)

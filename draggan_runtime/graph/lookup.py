@@ -9,6 +9,7 @@ from typing import Literal
 import draggan_runtime
 from draggan_runtime.errors import UserError
 from draggan_runtime.graph.source import shown
+from draggan_runtime.models import library_of
 from draggan_runtime.registry import close_matches
 
 Kind = Literal["graphs", "configs", "launch"]
@@ -23,6 +24,12 @@ def shipped(kind: Kind) -> dict[str, Path]:
     if not folder.is_dir() and (checkout / "pyproject.toml").is_file():
         folder = checkout / kind
     return {file.stem: file for file in sorted(folder.glob("*.yaml"))}
+
+
+def preset_of(model: str) -> str | None:
+    """The preset that suits a model, ``NAME`` or ``NAME:ARGUMENT``: the one of its name, None if there is none."""
+    name = model.partition(":")[0]
+    return name if name in shipped("configs") or library_of(name) is not None else None
 
 
 def find(kinds: Sequence[Kind], name: str | Path, folder: Path | None = None) -> Path:
@@ -44,5 +51,7 @@ def find(kinds: Sequence[Kind], name: str | Path, folder: Path | None = None) ->
         known.update(shipped(kind))
     if text in known:
         return known[text]
+    if "configs" in kinds and (library := library_of(text)) is not None:
+        return library.preset(text)
     noun = " or ".join(kind.removesuffix("s") for kind in kinds)
     raise UserError(f"no {noun} is named '{text}'{close_matches(text, known)}; or give a .yaml file")

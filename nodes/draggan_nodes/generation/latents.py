@@ -30,6 +30,8 @@ def to_w_plus(network: GeneratorNetwork, latent: Latent) -> torch.Tensor:
     """
     values = to_tensor(latent.values, network.w_mean)
     expected = (network.z_dim,) if latent.space == "z" else (network.num_ws, network.w_dim)
+    if values.shape == (1, network.w_dim):  # one w for all slots, as other tools keep it
+        values = values.expand(expected).clone()
     if values.shape != expected:
         raise UserError(
             f"a latent of shape {list(values.shape)} in {latent.space} does not fit model '{network.name}', "

@@ -4,7 +4,7 @@ Karras et al. 2020, "Analyzing and Improving the Image Quality of StyleGAN", wit
 block of each size adds its RGB to the enlarged one of the block before. Slot 0 drives the first convolution, slots
 2i - 1 and 2i the two of block i, 2i + 1 its RGB, which shares its slot with the first convolution of the next block.
 
-Computes in float32 without clamping (checkpoints trained in half precision clamp at 256, which float32 needs not).
+Computes in float32. Networks trained in half precision clamp what each layer gives, mostly at 256.
 """
 
 from __future__ import annotations
@@ -33,8 +33,9 @@ class StyleGAN2(Layered, nn.Module):
     """The network; implements :class:`~draggan_nodes.generation.protocol.GeneratorNetwork`.
 
     All sizes are read from ``state``, a state dict with the names of the published PyTorch checkpoints. ``label``:
-    the class that a conditional network draws where :meth:`mapping` is not told one. ``w_whitening``: computed
-    when first asked for, if not given. Raises UserError if ``state`` has a missing, unknown or misshapen tensor.
+    the class that a conditional network draws where :meth:`mapping` is not told one. ``w_whitening``: computed when
+    first asked for, if not given. ``conv_clamp``: what layers clamp at. Raises UserError if ``state`` has a missing,
+    unknown or misshapen tensor.
     """
 
     const: torch.Tensor
@@ -49,6 +50,7 @@ class StyleGAN2(Layered, nn.Module):
         sha256: str,
         label: int | None = None,
         w_whitening: torch.Tensor | None = None,
+        conv_clamp: float | None = None,
     ) -> None:
         super().__init__()
         self.architecture = Architecture.of(state)
@@ -61,9 +63,9 @@ class StyleGAN2(Layered, nn.Module):
         self.register_buffer("_whitening", w_whitening)
         self._map = MappingNetwork(under("mapping", state, but="mapping.w_avg"))
         rows = [4 << i for i in range(len(self.architecture.channels))]
-        self.blocks = nn.ModuleList(Block(under(f"synthesis.b{r}", state)) for r in rows)
+        self.blocks = nn.ModuleList(Block(under(f"synthesis.b{r}", state), conv_clamp) for r in rows)
         levels = {
-            str(r): Level(self.side / r, channels, 2 * i + 1)
+            str(r): Level(self.size[1] / r, channels, 2 * i + 1)
             for i, (r, channels) in enumerate(zip(rows, self.architecture.channels, strict=True))
         }
         self._levels = {**levels, "rgb": Level(1.0, 3, self.num_ws)}
@@ -77,13 +79,8 @@ class StyleGAN2(Layered, nn.Module):
         return self._sha256
 
     @property
-    def side(self) -> int:
-        """Rows, and columns, of the picture."""
-        return self.architecture.side
-
-    @property
     def size(self) -> tuple[int, int]:
-        return self.side, self.side
+        return self.architecture.size
 
     @property
     def z_dim(self) -> int:
@@ -118,7 +115,7 @@ class StyleGAN2(Layered, nn.Module):
     @property
     def w_whitening(self) -> torch.Tensor:
         if self._whitening is None:
-            _, whitening = w_statistics(self._any_w, self.z_dim)
+            _, whitening = w_statistics(self.any_w, self.z_dim)
             self._whitening = whitening.to(self.w_avg)
         return self._whitening
 
@@ -130,7 +127,7 @@ class StyleGAN2(Layered, nn.Module):
         """w ``[B, w_dim]``, without truncation; arguments as for :meth:`mapping`."""
         if self.c_dim and c is None:
             if self.label is None:
-                raise UserError(f"model '{self._name}' draws {self.c_dim} classes: say which")
+                raise UserError(f"model '{self._name}' draws {self.c_dim} classes: say which, as in {self._name}:0")
             c = self._classes(torch.full((len(z),), self.label)).to(z)
         w: torch.Tensor = self._map(z, c)
         return w
@@ -148,11 +145,11 @@ class StyleGAN2(Layered, nn.Module):
     def image(self, w_plus: torch.Tensor) -> torch.Tensor:
         x, rgb = self.constant_of(w_plus), None
         for i, block in enumerate(self._blocks):
-            last = block.side == self.side
+            last = i == len(self._blocks) - 1
             slots = range(2 * i + 1 - len(block.layers), 2 * i + 1)
             modulations = [layer.modulation(w_plus[:, slot]) for layer, slot in zip(block.layers, slots, strict=True)]
             xs, rgbs = [], []
-            for window in _stripes(block.side):
+            for window in _stripes(block.size):
                 top, bottom, _, _ = block.reads(window)
                 stripe = block.window(x[:, :, top:bottom], modulations, window)
                 rgbs.append(block.to_rgb(stripe, block.to_rgb.style(w_plus[:, 2 * i + 1])))
@@ -198,8 +195,8 @@ class StyleGAN2(Layered, nn.Module):
     def _classes(self, labels: torch.Tensor) -> torch.Tensor:
         return one_hot(labels, self.c_dim).to(self.w_avg)
 
-    def _any_w(self, z: torch.Tensor) -> torch.Tensor:
-        """w of the network's label; without one, of its classes in turn."""
+    def any_w(self, z: torch.Tensor) -> torch.Tensor:
+        """w ``[B, w_dim]`` of the network's label; without one, of its classes in turn. On the CPU."""
         free = self.c_dim and self.label is None
         c = self._classes(torch.arange(len(z)) % self.c_dim) if free else None
         return self.map_w(z.to(self.w_avg), c).cpu()
@@ -210,11 +207,12 @@ class StyleGAN2(Layered, nn.Module):
         state = architecture.random_state(seed)
         label = 0 if architecture.c_dim else None
         network = cls(state, name=name, sha256=sha256, label=label)
-        network.w_avg, network._whitening = w_statistics(network._any_w, architecture.z_dim)
+        network.w_avg, network._whitening = w_statistics(network.any_w, architecture.z_dim)
         return network
 
 
-def _stripes(side: int) -> list[Window]:
+def _stripes(size: tuple[int, int]) -> list[Window]:
     """Large maps in stripes of a few MB: whole, they are bound by the memory's speed and by page faults."""
-    step = 32 if side >= 256 else side
-    return [Window(top, min(top + step, side), 0, side) for top in range(0, side, step)]
+    rows, columns = size
+    step = 32 if rows >= 256 else rows
+    return [Window(top, min(top + step, rows), 0, columns) for top in range(0, rows, step)]

@@ -14,14 +14,15 @@ from draggan_nodes.generation.stylegan2_layers import Modulation, StyledConvolut
 class Block(nn.Module):
     """Doubles the map and convolves it twice; the first block, of 4 rows, has a constant and one convolution.
 
-    ``state`` holds ``conv1.weight`` and so on.
+    ``state`` holds ``conv1.weight`` and so on; all layers ``clamp``.
     """
 
-    def __init__(self, state: Mapping[str, torch.Tensor]) -> None:
+    def __init__(self, state: Mapping[str, torch.Tensor], clamp: float | None = None) -> None:
         super().__init__()
-        self.conv0 = StyledConvolution(under("conv0", state), up=True) if "conv0.weight" in state else None
-        self.conv1 = StyledConvolution(under("conv1", state), up=False)
-        self.to_rgb = ToRGB(under("torgb", state))
+        up = "conv0.weight" in state
+        self.conv0 = StyledConvolution(under("conv0", state), up=True, clamp=clamp) if up else None
+        self.conv1 = StyledConvolution(under("conv1", state), up=False, clamp=clamp)
+        self.to_rgb = ToRGB(under("torgb", state), clamp)
 
     @property
     def layers(self) -> Sequence[StyledConvolution]:
@@ -29,8 +30,9 @@ class Block(nn.Module):
         return (self.conv1,) if self.conv0 is None else (self.conv0, self.conv1)
 
     @property
-    def side(self) -> int:
-        return self.conv1.side
+    def size(self) -> tuple[int, int]:
+        """Rows and columns of the output."""
+        return self.conv1.size
 
     def reads(self, window: Window) -> Window:
         """The cells of the block's input that ``window`` of its output depends on."""

@@ -30,7 +30,8 @@ Modulation = tuple[torch.Tensor, torch.Tensor]
 class StyledConvolution(nn.Module):
     """Modulated 3x3 convolution, with ``up`` after doubling the map, then noise, bias and leaky ReLU.
 
-    ``state`` holds the layer's tensors, under their names within the layer.
+    ``state`` holds the layer's tensors, under their names within the layer. ``clamp``: the most that an output's
+    magnitude may be; None: anything.
     """
 
     weight: torch.Tensor
@@ -41,9 +42,9 @@ class StyledConvolution(nn.Module):
     bias: torch.Tensor
     taps: torch.Tensor
 
-    def __init__(self, state: Mapping[str, torch.Tensor], *, up: bool) -> None:
+    def __init__(self, state: Mapping[str, torch.Tensor], *, up: bool, clamp: float | None = None) -> None:
         super().__init__()
-        self.up = up
+        self.up, self.clamp = up, clamp
         weight = state["weight"]
         # A convolution, where torch's are correlations; so the weights of the transposed one are as they come.
         kernel = weight.transpose(0, 1) if up else weight
@@ -56,9 +57,10 @@ class StyledConvolution(nn.Module):
         self.register_buffer("taps", _upsampling_filter(len(weight), weight) if up else weight.new_empty(0))
 
     @property
-    def side(self) -> int:
-        """Rows, and columns, of the whole output."""
-        return self.noise.shape[0]
+    def size(self) -> tuple[int, int]:
+        """Rows and columns of the whole output."""
+        rows, columns = self.noise.shape
+        return rows, columns
 
     @property
     def products(self) -> int:
@@ -68,8 +70,8 @@ class StyledConvolution(nn.Module):
     def reads(self, window: Window) -> Window:
         """The cells of the input that ``window`` of the output depends on."""
         top, bottom, left, right = self._under(window)
-        last = self.side // 2 if self.up else self.side
-        return Window(max(top - 1, 0), min(bottom + 1, last), max(left - 1, 0), min(right + 1, last))
+        rows, columns = self._size_under
+        return Window(max(top - 1, 0), min(bottom + 1, rows), max(left - 1, 0), min(right + 1, columns))
 
     def forward(self, x: torch.Tensor, modulation: Modulation, step: Step) -> torch.Tensor:
         """What ``step`` computes of the output, from what the step before it gave."""
@@ -108,7 +110,14 @@ class StyledConvolution(nn.Module):
     def activate(self, x: torch.Tensor, demodulation: torch.Tensor, noise: torch.Tensor) -> torch.Tensor:
         """``noise`` ``[rows, columns]`` or ``[T, 1, rows, columns]`` is that of the cells in ``x``."""
         x = torch.addcmul(self.bias[:, None, None], x, demodulation[:, :, None, None])
-        return leaky_relu_(x.add_(noise), 0.2)
+        x = leaky_relu_(x.add_(noise), 0.2)
+        return x if self.clamp is None else x.clamp(-self.clamp, self.clamp)
+
+    @property
+    def _size_under(self) -> tuple[int, int]:
+        """Rows and columns of the input."""
+        rows, columns = self.size
+        return (rows // 2, columns // 2) if self.up else (rows, columns)
 
     def _under(self, window: Window) -> Window:
         """The cells of the input that lie under ``window`` of the output."""
@@ -118,14 +127,14 @@ class StyledConvolution(nn.Module):
     def _padded(self, x: torch.Tensor, window: Window) -> torch.Tensor:
         """Zeros around ``x`` where ``window`` reads over the map's border."""
         top, bottom, left, right = self._under(window)
-        last = self.side // 2 if self.up else self.side
-        return pad(x, (int(left == 0), int(right == last), int(top == 0), int(bottom == last)))
+        rows, columns = self._size_under
+        return pad(x, (int(left == 0), int(right == columns), int(top == 0), int(bottom == rows)))
 
 
 class ToRGB(nn.Module):
     """Modulated 1x1 convolution to RGB, without demodulation (Karras et al. 2020, section 4.1).
 
-    Here weights are modulated: there are but 3 a channel.
+    Here weights are modulated: there are but 3 a channel. ``clamp`` as for the convolutions.
     """
 
     weight: torch.Tensor
@@ -133,8 +142,9 @@ class ToRGB(nn.Module):
     affine_bias: torch.Tensor
     bias: torch.Tensor
 
-    def __init__(self, state: Mapping[str, torch.Tensor]) -> None:
+    def __init__(self, state: Mapping[str, torch.Tensor], clamp: float | None = None) -> None:
         super().__init__()
+        self.clamp = clamp
         weight = state["weight"][:, :, 0, 0]
         self.register_buffer("weight", weight.clone())
         _register_affine(self, state, weight.shape[1] ** -0.5)
@@ -149,6 +159,8 @@ class ToRGB(nn.Module):
         matrix = self.weight * style[:, None, :]
         cells = x.permute(0, 2, 3, 1).flatten(1, 2)
         out = torch.matmul(cells, matrix.mT) + self.bias
+        if self.clamp is not None:
+            out = out.clamp(-self.clamp, self.clamp)
         return out.view(len(x), *x.shape[2:], 3).permute(0, 3, 1, 2)
 
 

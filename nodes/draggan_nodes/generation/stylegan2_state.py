@@ -21,8 +21,9 @@ FILTER = (1.0, 3.0, 3.0, 1.0)
 class Architecture:
     """Shapes of a StyleGAN2 with skip generator.
 
-    ``channels`` of the maps of 4, 8, ..., ``side`` rows; ``mapping`` the widths of the mapping's layers, of which
-    the last is w_dim; ``c_dim`` classes (0: not conditional), embedded in ``embedding`` numbers.
+    ``channels`` of the maps of 4, 8, ... rows; ``mapping`` the widths of the mapping's layers, of which the last is
+    w_dim; ``c_dim`` classes (0: not conditional), embedded in ``embedding`` numbers. ``columns`` of the first map:
+    4, but 2 where pictures are twice as high as wide.
     """
 
     channels: tuple[int, ...]
@@ -30,6 +31,7 @@ class Architecture:
     z_dim: int
     c_dim: int = 0
     embedding: int = 0
+    columns: int = 4
 
     @classmethod
     def config_f(cls, side: int, channel_base: int = 32768, channel_max: int = 512) -> Self:
@@ -49,15 +51,17 @@ class Architecture:
             embed = state.get("mapping.embed.weight")
             embedding, c_dim = (0, 0) if embed is None else embed.shape
             z_dim = state["mapping.fc0.weight"].shape[1] - embedding
+            _, _, columns = state["synthesis.b4.const"].shape
         except (KeyError, ValueError, TypeError, IndexError) as error:
             raise UserError(f"not the weights of a StyleGAN2: {error} is missing or malformed") from error
-        found = cls(channels, mapping, z_dim, c_dim, embedding)
+        found = cls(channels, mapping, z_dim, c_dim, embedding, columns)
         found.check(state)
         return found
 
     @property
-    def side(self) -> int:
-        return 2 << len(self.channels)
+    def size(self) -> tuple[int, int]:
+        """(W, H) px of the picture."""
+        return self.columns << len(self.channels) - 1, 2 << len(self.channels)
 
     @property
     def w_dim(self) -> int:
@@ -74,18 +78,19 @@ class Architecture:
         for i, channels in enumerate(self.channels):
             rows = 4 << i
             block = f"synthesis.b{rows}"
+            size = rows, self.columns << i
             out[f"{block}.resample_filter"] = (len(FILTER), len(FILTER))
             if i == 0:
-                out[f"{block}.const"] = (channels, rows, rows)
+                out[f"{block}.const"] = (channels, *size)
             else:
-                out |= self._convolution(f"{block}.conv0", self.channels[i - 1], channels, rows)
-            out |= self._convolution(f"{block}.conv1", channels, channels, rows)
+                out |= self._convolution(f"{block}.conv0", self.channels[i - 1], channels, size)
+            out |= self._convolution(f"{block}.conv1", channels, channels, size)
             out |= self._modulated(f"{block}.torgb", channels, 3, 1)
         return out
 
-    def _convolution(self, layer: str, inputs: int, outputs: int, rows: int) -> dict[str, tuple[int, ...]]:
+    def _convolution(self, layer: str, inputs: int, outputs: int, size: tuple[int, int]) -> dict[str, tuple[int, ...]]:
         return self._modulated(layer, inputs, outputs, 3) | {
-            f"{layer}.noise_const": (rows, rows),
+            f"{layer}.noise_const": size,
             f"{layer}.noise_strength": (),
             f"{layer}.resample_filter": (len(FILTER), len(FILTER)),
         }
@@ -99,13 +104,15 @@ class Architecture:
         }
 
     def check(self, state: Mapping[str, torch.Tensor]) -> None:
-        """Raises UserError unless ``state`` has exactly these tensors and the usual FIR filter."""
+        """Raises UserError unless ``state`` has exactly these tensors; of the FIR filters none or the usual one."""
         shapes = self.shapes()
-        if missing := shapes.keys() - state.keys():
+        if missing := {name for name in shapes.keys() - state.keys() if not name.endswith("resample_filter")}:
             raise UserError(f"not the weights of a StyleGAN2: {_some(missing)} missing")
         if unknown := state.keys() - shapes.keys():
             raise UserError(f"not the weights of a StyleGAN2 this program knows: {_some(unknown)} not expected")
         for name, shape in shapes.items():
+            if name not in state:
+                continue
             if state[name].shape != shape:
                 raise UserError(f"weights of StyleGAN2: {name} is {list(state[name].shape)}, expected {list(shape)}")
             if name.endswith("resample_filter") and not torch.allclose(state[name].float().cpu(), _filter()):

@@ -1,0 +1,1 @@
+"""Trying the inert reader with damaged and hostile files."""

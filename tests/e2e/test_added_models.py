@@ -1,0 +1,276 @@
+"""Files of StyleGAN2 weights that a person has: added by the command line, then edited as any other model."""
+
+from __future__ import annotations
+
+import functools
+import http.server
+import json
+import os
+import subprocess
+import sys
+import threading
+import time
+from hashlib import sha256
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from checkpoint_files import FORMATS, nvidia, tensorflow
+from draggan_nodes.generation.stylegan2 import StyleGAN2
+from draggan_nodes.generation.stylegan2_state import Architecture
+from test_live_window import Live
+from xvfb import virtual_screen
+
+import draggan_runtime as draggan
+from draggan_runtime import models
+from draggan_runtime.download import download
+from draggan_runtime.errors import DragganError, UserError
+from draggan_runtime.graph import load_launch
+from draggan_runtime.session import load_session
+
+SQUARE = Architecture(channels=(32, 24, 16, 12), mapping=(32, 32), z_dim=32)
+HIGH = Architecture(channels=(32, 24, 16, 12, 8, 8), mapping=(32, 32), z_dim=32, columns=2)
+CLASSES = Architecture(channels=(32, 24, 16, 12), mapping=(32, 32), z_dim=32, c_dim=3, embedding=32)
+
+
+@pytest.fixture(autouse=True)
+def _own_cache(tmp_path, monkeypatch):
+    monkeypatch.setenv("DRAGGAN_CACHE", str(tmp_path / "cache"))
+
+
+def command(*arguments: str, **more) -> subprocess.CompletedProcess:
+    return subprocess.run(
+        [sys.executable, "-m", "draggan_runtime", *arguments],
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+        **more,
+    )
+
+
+def written(folder: Path, data: bytes) -> Path:
+    file = folder / "weights.pkl"
+    file.write_bytes(data)
+    return file
+
+
+def library() -> models.ModelLibrary:
+    (one,) = models.libraries()
+    return one
+
+
+def test_a_file_is_added_listed_dragged_and_removed(tmp_path):
+    file = written(tmp_path, tensorflow(SQUARE.random_state(0)))
+    done = command("models", "add", str(file), "--name", "cats", "--licence", "CC0")
+    assert done.returncode == 0, done.stderr
+    assert "32 x 32; licence: CC0" in done.stdout
+    file.unlink()
+    rows = {row["name"]: row for row in json.loads(command("models", "list", "--format", "json").stdout)}
+    assert (rows["cats"]["source"], rows["cats"]["width"]) == ("weights.pkl", 32)
+    told = command("models", "info", "cats").stdout
+    assert "StyleGAN2 of TensorFlow" in told
+    assert "4: 32, 8: 24, 16: 16, 32: 12" in told
+    out = tmp_path / "out"
+    drag = ["drag", "--model", "cats", "--seed", "1", "--point", "16,16:18,16", "--max-steps", "3", "--out", str(out)]
+    done = command(*drag)
+    assert done.returncode == 0, done.stderr
+    assert load_session(out / "edit.draggan").model == "cats"
+    again = command(
+        "drag", "--open", str(out / "edit.draggan"), "--point", "16,16:14,16", "--max-steps", "2", "--out", str(out)
+    )
+    assert again.returncode == 0, again.stderr
+    assert command("models", "remove", "cats").returncode == 0
+    done = command(*drag)
+    assert (done.returncode, len(done.stderr.splitlines())) == (2, 1)
+    assert "cats" in done.stderr
+    assert not list((tmp_path / "cache").rglob("*.safetensors"))
+
+
+@pytest.mark.parametrize("kind", FORMATS)
+def test_each_make_is_dragged(tmp_path, kind):
+    architecture = HIGH if kind == "stylegan-human" else SQUARE
+    library().add(written(tmp_path, FORMATS[kind](architecture.random_state(0))), "mine", "")
+    with draggan.open(model="mine", seed=3) as session:
+        before = session.image()
+        assert before.shape == (architecture.size[1], architecture.size[0], 3)
+        result = session.drag([((10, 12), (13, 12))], max_steps=4)
+        assert (result.stopped, result.steps) in {("max_steps", 4), ("reached", result.steps)}
+        assert not np.array_equal(before, session.image())
+
+
+def test_a_model_brings_a_preset_that_suits_it(tmp_path):
+    library().add(written(tmp_path, nvidia(SQUARE.random_state(0), nested=True)), "small", "")
+    graph = load_launch("local", model="small")
+    said = {node: params.model_dump() for node, (_, params) in ((n.id, n.load()) for n in graph.nodes.values())}
+    assert (said["tracker"]["level"], said["motion"]["level"], said["texture"]["level"]) == ("32", "32", "32")
+    assert (said["generator"]["slots"], said["generator"]["whitened"]) == (6, "never")
+    assert said["generator"]["model"] == said["renderer"]["model"] == "small"
+    assert load_launch("local", config="small").nodes["tracker"].params["level"] == "32"
+
+
+def test_a_latent_of_another_tool_is_opened_and_dragged(tmp_path):
+    library().add(written(tmp_path, nvidia(SQUARE.random_state(0), nested=True)), "mine", "")
+    network = models.find("mine").load("cpu")
+    w = np.random.RandomState(0).randn(1, 32).astype(np.float32)
+    for name, values in {"one.npy": w, "each.npy": np.repeat(w, network.num_ws, axis=0)}.items():
+        np.save(tmp_path / name, values)
+        with draggan.open(tmp_path / name, model="mine") as session:
+            np.testing.assert_array_equal(session.w_plus, np.repeat(w, network.num_ws, axis=0))
+            assert session.drag([((10, 12), (13, 12))], max_steps=2).steps == 2
+    np.save(tmp_path / "other.npy", w[:, :20])
+    with pytest.raises(DragganError, match="does not fit model 'mine'"):
+        draggan.open(tmp_path / "other.npy", model="mine")
+
+
+def test_a_class_is_chosen_by_its_label(tmp_path):
+    library().add(written(tmp_path, nvidia(CLASSES.random_state(0), nested=True)), "kinds", "")
+    pictures = []
+    for label in ("0", "2"):
+        with draggan.open(model=f"kinds:{label}", seed=3) as session:
+            pictures.append(session.image())
+    assert not np.array_equal(*pictures)
+    with (
+        pytest.raises(DragganError, match="draws 3 classes: say which, as in kinds:0"),
+        draggan.open(model="kinds", seed=3),
+    ):
+        pass
+    with pytest.raises(UserError, match="its classes are 0 to 2"):
+        draggan.open(model="kinds:3", seed=3)
+
+
+def test_what_was_converted_can_be_added_elsewhere(tmp_path, monkeypatch):
+    file = written(tmp_path, nvidia(SQUARE.random_state(0), nested=False, clamp=256))
+    done = command("models", "convert", str(file), str(tmp_path / "plain.safetensors"))
+    assert done.returncode == 0, done.stderr
+    first = library().add(file, "first", "").info
+    monkeypatch.setenv("DRAGGAN_CACHE", str(tmp_path / "elsewhere"))
+    second = library().add(tmp_path / "plain.safetensors", "second", "").info
+    assert second.sha256 == first.sha256
+    assert second.details == {**first.details, "preset": str(library().preset("second"))}
+
+
+@pytest.mark.parametrize(
+    ("name", "says"),
+    [
+        ("ffhq", "there is a model or preset 'ffhq' already"),
+        ("a/b", "is no name"),
+        ("stylegan2", "already"),
+        ("../x", "is no name"),
+    ],
+)
+def test_names_that_would_be_mistaken_are_refused(tmp_path, name, says):
+    file = written(tmp_path, nvidia(SQUARE.random_state(0), nested=True))
+    with pytest.raises(UserError, match=says):
+        library().add(file, name, "")
+
+
+def test_another_model_does_not_take_a_name_by_accident(tmp_path):
+    library().add(written(tmp_path, nvidia(SQUARE.random_state(0), nested=True)), "mine", "")
+    library().add(tmp_path / "weights.pkl", "mine", "CC0")
+    assert models.find("mine").info.licence == "CC0"
+    with pytest.raises(UserError, match="another model is named 'mine'"):
+        library().add(written(tmp_path, nvidia(SQUARE.random_state(1), nested=True)), "mine", "")
+
+
+def test_weights_that_two_names_share_stay_until_both_are_gone(tmp_path):
+    file = written(tmp_path, nvidia(SQUARE.random_state(0), nested=True))
+    for name in ("one", "two"):
+        library().add(file, name, "")
+    library().remove("one")
+    assert models.find("two").cached().is_file()
+    library().remove("two")
+    assert models.library_of("two") is None
+    assert not list((tmp_path / "cache").rglob("*.safetensors"))
+
+
+@pytest.fixture
+def web(tmp_path):
+    """A server of files on loopback that knows ranges, and cuts the first answer short."""
+    served = tmp_path / "served"
+    served.mkdir()
+
+    class Handler(http.server.SimpleHTTPRequestHandler):
+        cut = [True]
+        ranges: list[str] = []
+
+        def do_GET(self):
+            data = (served / self.path.strip("/")).read_bytes()
+            start = int(self.headers.get("Range", "bytes=0-")[6:-1])
+            self.ranges.append(self.headers.get("Range", ""))
+            self.send_response(206 if start else 200)
+            self.send_header("Content-Length", str(len(data) - start))
+            self.end_headers()
+            end = len(data) // 2 if self.cut and self.cut.pop() else len(data)
+            self.wfile.write(data[start:end])
+
+        def log_message(self, *_):
+            pass
+
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        yield served, f"http://127.0.0.1:{server.server_port}", Handler
+        server.shutdown()
+
+
+def test_a_fetch_that_broke_off_goes_on_and_the_hash_is_checked(tmp_path, web):
+    served, address, handler = web
+    data = os.urandom(3 << 20)
+    (served / "w.pkl").write_bytes(data)
+    file = tmp_path / "got" / "w.pkl"
+    fetch = functools.partial(download, f"{address}/w.pkl", file, tell=lambda done, whole: True)
+    with pytest.raises(UserError, match="goes on from where it ended"):
+        fetch(sha256(data).hexdigest())
+    assert file.with_name("w.pkl.part").stat().st_size == len(data) // 2
+    fetch(sha256(data).hexdigest())
+    assert handler.ranges == ["", f"bytes={len(data) // 2}-"]
+    assert file.read_bytes() == data
+    file.unlink()
+    with pytest.raises(UserError, match="is not the expected file"):
+        fetch("0" * 64)
+    assert list(file.parent.iterdir()) == []
+
+
+def test_published_models_are_named_and_fetched_only_with_a_hash():
+    entries = json.loads(command("models", "list", "--published", "--format", "json").stdout)
+    assert {"lions-512", "afhqcat-512"} <= {entry["name"] for entry in entries}
+    assert all(entry["licence"] and (entry["url"] or entry["page"]) for entry in entries)
+    done = command("models", "fetch", "lions-512")
+    assert done.returncode == 2
+    assert "not known: give the one you trust with --sha256" in done.stderr
+
+
+def test_a_picture_higher_than_wide_is_dragged_in_the_window(tmp_path):
+    library().add(written(tmp_path, nvidia(HIGH.random_state(0), nested=True, only_ema=True)), "people", "")
+    with virtual_screen((1280, 1024)) as screen:
+        live = Live(
+            screen, tmp_path, "--model", "people", "--set", "capture.seed=1", "--set", "drag.max_steps=6",
+            "--set", "display.max_side=384",
+        )  # fmt: skip
+        try:
+            time.sleep(5)
+            for x, y in ((30, 60), (34, 60)):  # of 64 x 128 px, three times as large in the middle of 480
+                screen.click(live.window, (480 - 3 * 64) // 2 + 3 * x + 1, 3 * y + 1)
+                time.sleep(0.5)
+            screen.key(live.window, "space")
+            live.says("px left")
+            screen.key(live.window, "s")
+            live.says("saved")
+            screen.key(live.window, "q")
+            assert live.process.wait(30) == 0
+        finally:
+            live.process.kill()
+    record = load_session(next(tmp_path.glob("seed1-*.draggan")))
+    (point,) = record.points
+    np.testing.assert_allclose([point.target], [(34, 60)], atol=1)
+    assert record.model == "people"
+
+
+def test_random_weights_make_the_same_picture_on_both_sides(tmp_path):
+    """The converted file gives what the network gives of the file's own numbers."""
+    state = SQUARE.random_state(0)
+    source = library().add(written(tmp_path, nvidia(state, nested=True)), "mine", "")
+    network = source.load("cpu")
+    w = torch.randn(1, network.num_ws, network.w_dim)
+    assert torch.equal(network.image(w), StyleGAN2(state, name="", sha256="").image(w))
