@@ -21,7 +21,7 @@ from draggan_runtime import models
 from draggan_runtime.app import App
 from draggan_runtime.errors import DragganError, UserError
 from draggan_runtime.graph import load_launch
-from draggan_runtime.graph.lasting import other_model
+from draggan_runtime.graph.lasting import model_to_load
 from draggan_runtime.messages import Goal, LatentRequest, Mask, PointPair, Progress, Stopped
 from draggan_runtime.pictures import load_mask, save_png
 from draggan_runtime.session import SessionRecord, dump_session, load_session, pairs, save_session
@@ -239,7 +239,7 @@ def open(
     :meth:`Session.image` asks for it, if this process draws.
     """
     record = load_session(Path(file)) if file is not None else SessionRecord()
-    model = model or other_model(record.model, launch, config)
+    model = model_to_load(model, record.model, launch, config)
     graph = load_launch(launch, [*record.overrides(), *set], config=config, model=model)
     session = Session(App(graph, record), lazy)
     try:

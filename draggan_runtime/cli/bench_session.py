@@ -14,7 +14,6 @@ from draggan_runtime import api, models
 from draggan_runtime.cli.common import override
 from draggan_runtime.errors import UserError
 from draggan_runtime.graph import load_launch
-from draggan_runtime.graph.lookup import shipped
 from draggan_runtime.graph.model import ResolvedGraph
 from draggan_runtime.messages import Progress
 
@@ -34,30 +33,20 @@ class Choice:
 
     def open(self, seed: int, *overrides: str) -> api.Session:
         """The session, with the picture of a seed."""
-        config, chosen = self._settings(overrides)
-        return api.open(seed=seed, launch=self.launch, config=config, set=chosen)
+        chosen = self._overrides(overrides)
+        return api.open(seed=seed, launch=self.launch, config=self.config, model=self.model, set=chosen)
 
     def graph(self, *overrides: str) -> ResolvedGraph:
         """The graph alone, for a container of one's own."""
-        config, chosen = self._settings(overrides)
-        graph = load_launch(self.launch, chosen, config=config)
+        graph = load_launch(self.launch, self._overrides(overrides), config=self.config, model=self.model)
         for node in graph.nodes.values():
             cls, params = node.load()
             cls.prepare(params)
         return graph
 
-    def _settings(self, overrides: Sequence[str]) -> tuple[str | None, list[str]]:
-        """The preset, and what is laid over it."""
-        family = self.model.partition(":")[0]
-        config = self.config or (family if family in shipped("configs") else None)
-        graph = load_launch(self.launch, config=config)
-        chosen = [
-            override(f"{name}.model", self.model)
-            for name, node in graph.nodes.items()
-            if "model" in node.impl.load().Params.model_fields
-        ]
-        chosen += [override(f"{name}.device", self.device) for name in graph.containers]
-        return config, [*chosen, *overrides, *self.set]
+    def _overrides(self, overrides: Sequence[str]) -> list[str]:
+        containers = load_launch(self.launch, config=self.config, model=self.model).containers
+        return [*(override(f"{name}.device", self.device) for name in containers), *overrides, *self.set]
 
     @property
     def size(self) -> tuple[int, int]:

@@ -16,7 +16,7 @@ from draggan_runtime.edit_files import FILES, drag_to_files
 from draggan_runtime.errors import UserError
 from draggan_runtime.files import writable_folder
 from draggan_runtime.graph import load_launch
-from draggan_runtime.graph.lasting import model_of, other_model
+from draggan_runtime.graph.lasting import model_of, model_to_load
 from draggan_runtime.messages import Progress
 from draggan_runtime.pictures import load_mask
 from draggan_runtime.session import SessionRecord, load_session
@@ -130,7 +130,7 @@ def _check(
 ) -> None:
     """Refuse what cannot work before anything is fetched or started."""
     saved = load_session(session) if session is not None else SessionRecord()
-    model = model or other_model(saved.model, launch, config)
+    model = model_to_load(model, saved.model, launch, config)
     size = models.find(
         model_of(load_launch(launch, [*saved.overrides(), *overrides], config=config, model=model))
     ).info.size

@@ -15,7 +15,7 @@ from draggan_runtime.display_probe import display_reachable
 from draggan_runtime.errors import DragganError
 from draggan_runtime.files import writable_folder
 from draggan_runtime.graph import load_launch
-from draggan_runtime.graph.lasting import other_model
+from draggan_runtime.graph.lasting import model_to_load
 from draggan_runtime.graph.model import ResolvedGraph
 from draggan_runtime.live import Live
 from draggan_runtime.session import SessionRecord, load_session
@@ -49,7 +49,7 @@ def launch(
         overrides = [override("display.video", str((out / "edit.mp4").resolve()))]
     record = load_session(session) if session is not None else SessionRecord()
     overrides += [*record.overrides(), *(set_ or [])]
-    model = model or other_model(record.model, name, config)
+    model = model_to_load(model, record.model, name, config)
     graph = load_launch(name, overrides, config=config, model=model)
     own = [override(f"{node}.out", str(out.resolve())) for node in graph.taking("out")]
     if session is not None:

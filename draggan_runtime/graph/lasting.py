@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+from draggan_runtime.errors import UserError
 from draggan_runtime.graph.load import load_launch
 from draggan_runtime.graph.model import ResolvedGraph
 from draggan_runtime.messages import Message, Notice, Recording
@@ -18,9 +19,16 @@ def model_of(graph: ResolvedGraph) -> str:
     return next((str(p.model) for _, p in (n.load() for n in graph.nodes.values()) if hasattr(p, "model")), "")
 
 
-def other_model(wanted: str, launch: str | Path, config: str | None) -> str | None:
-    """``wanted``, a saved session's model, if the launch draws another one by itself; None if it need not be told."""
-    return wanted if wanted and wanted != model_of(load_launch(launch, config=config)) else None
+def model_to_load(asked: str | None, saved: str, launch: str | Path, config: str | None) -> str | None:
+    """The model that is ``asked`` for, else that of a ``saved`` session if the launch draws another one by itself.
+
+    None: what the launch draws. Raises UserError if another one is asked for than the session has.
+    """
+    if asked and saved and asked != saved:
+        raise UserError(f"the session was made with model '{saved}'; it cannot go on with '{asked}'")
+    if saved and not asked and saved != model_of(load_launch(launch, config=config)):
+        return saved
+    return asked
 
 
 def lasting_params(graph: ResolvedGraph) -> dict[str, dict[str, Any]]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -14,6 +14,7 @@ from draggan_runtime.graph.draft import Drafts, Given, Layer, NodeDraft, Origin,
 from draggan_runtime.graph.expand import origin_of
 from draggan_runtime.graph.schema import ConfigFile, ContainerFile, LaunchFile, brief, parse
 from draggan_runtime.graph.source import Source, read, scalar
+from draggan_runtime.node import Node
 from draggan_runtime.registry import close_matches
 
 
@@ -66,10 +67,11 @@ def lay_launch(drafts: Drafts, launch: LaunchFile, source: Source) -> None:
         draft.container = change.container or draft.container
 
 
-def lay_model(drafts: Drafts, model: str) -> None:
-    """The model's name where presets and launches have one."""
-    for draft in drafts.values():
-        if "model" in draft.params:
+def lay_model(drafts: Drafts, classes: Mapping[str, type[Node]], model: str) -> None:
+    """The model of all nodes that have one, but for those whose ``--set`` names it; ``classes`` by node."""
+    for node, draft in drafts.items():
+        given = draft.params.get("model")
+        if "model" in classes[node].Params.model_fields and (given is None or given.origin.layer is not Layer.SET):
             draft.params["model"] = Given(model, Origin(Layer.SET, f"--model {model}", Path.cwd()))
 
 

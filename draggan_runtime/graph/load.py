@@ -64,11 +64,9 @@ def load_launch(
         containers = {
             LOCAL: ContainerDraft(ContainerFile.model_validate({"place": "driver", "nodes": "rest"}), source.where())
         }
-    if model is not None:
-        lay_model(drafts, model)
     lay_overrides(drafts, containers, overrides)
     engines = Engines(**said.engines.model_dump()) if said is not None and said.engines is not None else Engines()
-    return _resolve(name, drafts, containers, engines)
+    return _resolve(name, drafts, containers, engines, model)
 
 
 def _is_launch(source: Source) -> bool:
@@ -84,9 +82,11 @@ def _named(kind: Kind, override: str | None, name: str, source: Source, key: Key
         raise UserError(f"{source.where(key)}: {error}") from error
 
 
-def _resolve(name: str, drafts: Drafts, containers: Containers, engines: Engines) -> ResolvedGraph:
+def _resolve(name: str, drafts: Drafts, containers: Containers, engines: Engines, model: str | None) -> ResolvedGraph:
     impls = {node: _impl(drafts, node) for node in drafts}
     classes = {node: impl.cls for node, impl in impls.items()}
+    if model is not None:
+        lay_model(drafts, classes, model)
     notes: list[str] = []
     nodes = {}
     for node, draft in drafts.items():

@@ -16,7 +16,6 @@ from draggan_runtime.cluster.known import KnownCluster
 from draggan_runtime.cluster.profiles import Profile
 from draggan_runtime.errors import DragganError, StartError, UserError
 from draggan_runtime.graph import load_launch
-from draggan_runtime.graph.lookup import shipped
 from draggan_runtime.graph.model import ResolvedGraph
 
 SMALL = "stylegan2:128"
@@ -48,16 +47,8 @@ class Setting:
 
     def graph(self) -> ResolvedGraph:
         """The launch ``cluster`` with the model."""
-        family = self.model.partition(":")[0]
-        config = self.config or (family if family in shipped("configs") else None)
-        nodes = load_launch("cluster", config=config).nodes
-        chosen = [
-            f"{name}.model={self.model}"
-            for name, node in nodes.items()
-            if "model" in node.impl.load().Params.model_fields
-        ]
         small = _OF_SMALL if self.model == SMALL and self.config is None else ()
-        graph = load_launch("cluster", [*chosen, *small, *self.set], config=config)
+        graph = load_launch("cluster", [*small, *self.set], config=self.config, model=self.model)
         budget = graph.engines.step_budget if self.step_budget is None else self.step_budget
         engines = replace(
             graph.engines,

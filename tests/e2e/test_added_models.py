@@ -110,6 +110,36 @@ def test_a_model_brings_a_preset_that_suits_it(tmp_path):
     assert load_launch("local", config="small").nodes["tracker"].params["level"] == "32"
 
 
+def test_a_mask_has_the_shape_of_the_picture(tmp_path):
+    library().add(written(tmp_path, nvidia(HIGH.random_state(0), nested=True)), "people", "")
+    movable = np.zeros((128, 64), np.uint8)
+    movable[:64] = 1
+    with draggan.open(model="people", seed=3) as session:
+        with pytest.raises(UserError, match="mask is 128 x 64, the picture 64 x 128"):
+            session.mask(movable.T)
+        before = session.image().astype(int)
+        changes = []
+        for mask in (None, movable):
+            session.seed(3)
+            session.mask(mask)
+            assert session.drag([((30, 30), (36, 30))], max_steps=8).steps == 8
+            changes.append(np.abs(session.image() - before)[64:].mean())
+    assert changes[1] < 0.8 * changes[0]
+
+
+def test_a_session_goes_on_with_its_own_model_only(tmp_path):
+    for name, seed in (("one", 0), ("two", 1)):
+        library().add(written(tmp_path, nvidia(SQUARE.random_state(seed), nested=True)), name, "")
+    with draggan.open(model="one", seed=3) as session:
+        session.save(tmp_path / "one.draggan")
+        picture = session.image()
+    with draggan.open(tmp_path / "one.draggan") as again:
+        np.testing.assert_array_equal(again.image(), picture)
+        assert again.app.graph.nodes["texture"].params["level"] == "32"
+    with pytest.raises(UserError, match="made with model 'one'; it cannot go on with 'two'"):
+        draggan.open(tmp_path / "one.draggan", model="two")
+
+
 def test_a_latent_of_another_tool_is_opened_and_dragged(tmp_path):
     library().add(written(tmp_path, nvidia(SQUARE.random_state(0), nested=True)), "mine", "")
     network = models.find("mine").load("cpu")
