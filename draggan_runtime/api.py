@@ -235,8 +235,7 @@ def open(
     ``file``: a saved session, reopened with the parameters it was saved with; else ``seed`` chooses the first
     picture. ``launch``: a launch file or its name. ``config``: a preset instead of the launch's own. ``set``:
     overrides as on the command line, ``"tracker.radius=8"``. ``model``: another than the preset's; it brings a preset
-    of its own. ``lazy``: draw a picture only when
-    :meth:`Session.image` asks for it, if this process draws.
+    of its own. ``lazy``: draw a picture only when :meth:`Session.image` asks for it, if this process draws.
     """
     record = load_session(Path(file)) if file is not None else SessionRecord()
     model = model_to_load(model, record.model, launch, config)

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import hashlib
 import urllib.error
 import urllib.request
 from collections.abc import Callable
 from pathlib import Path
 
 from draggan_runtime.errors import UserError
+from draggan_runtime.files import sha256_of
 
 _PIECE = 1 << 20
 _SECONDS = 30
@@ -29,8 +29,7 @@ def download(url: str, file: Path, sha256: str, tell: Callable[[int, int], bool]
         file.parent.mkdir(parents=True, exist_ok=True)
         if not _fetch(url, part, tell):
             raise UserError(f"{url} was not fetched to its end; the same command goes on from there")
-        with part.open("rb") as stream:
-            found = hashlib.file_digest(stream, "sha256").hexdigest()
+        found = sha256_of(part)
         if found != sha256.lower():
             part.unlink()
             raise UserError(f"{url} is not the expected file: sha256 is {found}, expected {sha256}; it was deleted")

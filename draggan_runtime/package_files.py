@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import hashlib
 import subprocess
 import sys
 from collections.abc import Sequence
 from pathlib import Path
 
 from draggan_runtime.errors import UserError
+from draggan_runtime.files import sha256_of
 
 
 def download(
@@ -48,10 +48,6 @@ def _reason(errors: str) -> str:
 
 def check(file: Path, sha256: str) -> None:
     """Raises UserError if ``file`` cannot be read or is not the one of this hash."""
-    try:
-        with file.open("rb") as stream:
-            found = hashlib.file_digest(stream, "sha256").hexdigest()
-    except OSError as error:
-        raise UserError(f"cannot read {file}: {error.strerror}") from error
+    found = sha256_of(file)
     if found != sha256:
         raise UserError(f"{file} is not the expected file: sha256 is {found}, expected {sha256}")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import gzip
-import io
 import pickle
 from collections import OrderedDict
 from collections.abc import Callable, Mapping
@@ -11,8 +10,10 @@ from typing import Any
 
 import numpy as np
 import torch
-from foreign import PERSISTENT, EasyDict, Network, Persistent, saved, stand_ins
+from foreign import PERSISTENT, EasyDict, Network, Persistent, stand_ins
 from safetensors.torch import save as save_safetensors
+
+from draggan_runtime.inert.fuzz.samples import torch_file
 
 State = Mapping[str, torch.Tensor]
 #: Running it would be noticed: the program must take it for text.
@@ -188,13 +189,13 @@ def rosinality(state: State, *, latent_avg: bool = True, noises: bool = True) ->
     file: dict[str, Any] = {"g": {n: v + 1 for n, v in out.items()}, "d": {}, "g_ema": out}
     if latent_avg:
         file["latent_avg"] = state["mapping.w_avg"]
-    return saved(file)
+    return torch_file(file)
 
 
 def pti(state: State) -> bytes:
     """A generator saved whole by torch.save, as PTI keeps its tuned ones."""
     with stand_ins(*PERSISTENT):
-        return saved(module(state))
+        return torch_file(module(state))
 
 
 def human(state: State) -> bytes:
@@ -211,16 +212,8 @@ FORMATS: dict[str, Callable[[State], bytes]] = {
     "self-distilled": lambda state: nvidia(state, nested=True, only_ema=True),
     "rosinality": rosinality,
     "pti": pti,
-    "state dict": lambda state: saved({"state_dict": dict(state)}),
-    "old torch file": lambda state: saved(dict(state), new=False),
+    "state dict": lambda state: torch_file({"state_dict": dict(state)}),
+    "old torch file": lambda state: torch_file(dict(state), new=False),
     "safetensors": lambda state: save_safetensors({n: t.contiguous() for n, t in state.items()}),
     "gzipped": lambda state: gzip.compress(nvidia(state, nested=True), 1),
 }
-
-
-def latents(w_plus: np.ndarray) -> dict[str, bytes]:
-    """A latent as other tools keep it, by the ending of the file's name."""
-    npy, npz = io.BytesIO(), io.BytesIO()
-    np.save(npy, w_plus)
-    np.savez(npz, w=w_plus)
-    return {"npy": npy.getvalue(), "npz": npz.getvalue(), "pt": saved(torch.from_numpy(w_plus))}

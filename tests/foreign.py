@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import io
 import sys
 import types
 from collections.abc import Iterator
@@ -92,16 +91,3 @@ def tf_network(name: str, variables: dict[str, np.ndarray], components: dict[str
             "variables": list(variables.items()),
         }
     )
-
-
-def saved(value: Any, new: bool = True) -> bytes:
-    """What ``torch.save`` writes, in the format of today or of before 1.6."""
-    out = io.BytesIO()
-    torch.save(value, out, _use_new_zipfile_serialization=new)
-    return out.getvalue()
-
-
-def numpy_file(save: Any, *arrays: Any, **by_name: Any) -> bytes:
-    out = io.BytesIO()
-    save(out, *arrays, **by_name)
-    return out.getvalue()

@@ -9,9 +9,10 @@ from checkpoint_files import FORMATS, nvidia, rosinality, tensorflow
 from draggan_nodes.generation import converted
 from draggan_nodes.generation.stylegan2 import StyleGAN2
 from draggan_nodes.generation.stylegan2_state import Architecture
-from foreign import PERSISTENT, Network, Persistent, saved, stand_ins
+from foreign import PERSISTENT, Network, Persistent, stand_ins
 
 from draggan_runtime.errors import UserError
+from draggan_runtime.inert.fuzz.samples import torch_file
 
 SQUARE = Architecture(channels=(7, 6, 5, 4), mapping=(12, 9), z_dim=10)
 HIGH = Architecture(channels=(7, 6, 5, 4), mapping=(12, 9), z_dim=10, columns=2)
@@ -64,6 +65,13 @@ def test_a_missing_mean_of_w_is_computed(tmp_path):
     torch.testing.assert_close(network.w_mean, direct(state).map_w(z).mean(0), rtol=1e-4, atol=1e-4)
 
 
+def test_noise_that_a_file_lacks_is_the_same_each_time(tmp_path):
+    state = state_of(SQUARE)
+    one, two = (load(tmp_path, rosinality(state, noises=False)).network("loaded") for _ in range(2))
+    assert torch.equal(picture(one), picture(two))
+    assert not torch.allclose(picture(one), picture(direct(state)))
+
+
 def test_layers_clamp_where_the_file_says_so(tmp_path):
     state = {n: t * 30 if n.endswith("noise_strength") else t for n, t in state_of(SQUARE).items()}
     clamped = load(tmp_path, nvidia(state, nested=False, clamp=1.5))
@@ -105,7 +113,7 @@ def refused(tmp_path: Path, data: bytes) -> str:
 
 def pickled(value: object) -> bytes:
     with stand_ins(*PERSISTENT, Network):
-        return saved(value)
+        return torch_file(value)
 
 
 def test_a_stylegan3_is_recognised_and_refused(tmp_path):
@@ -125,8 +133,8 @@ def test_other_architectures_are_named(tmp_path):
 
 
 def test_what_holds_no_generator_says_what_it_holds(tmp_path):
-    assert "a dict of state_dict, epoch" in refused(tmp_path, saved({"state_dict": {}, "epoch": 3}))
-    assert "an array of 3 numbers" in refused(tmp_path, saved(torch.zeros(3)))
+    assert "a dict of state_dict, epoch" in refused(tmp_path, torch_file({"state_dict": {}, "epoch": 3}))
+    assert "an array of 3 numbers" in refused(tmp_path, torch_file(torch.zeros(3)))
     assert "class Generator" in refused(tmp_path, pickled(Persistent("Generator", "", {"_modules": {}})))
 
 

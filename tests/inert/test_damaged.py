@@ -10,22 +10,21 @@ import random
 import numpy as np
 import pytest
 import torch
-from foreign import numpy_file, saved
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from draggan_runtime.errors import UserError
 from draggan_runtime.inert import parse
 from draggan_runtime.inert.fuzz.mutations import mutate
-from draggan_runtime.inert.fuzz.samples import samples
+from draggan_runtime.inert.fuzz.samples import numpy_file, samples, torch_file
 
 ARRAY = np.arange(6, dtype=np.float32)
 FILES = {
     "pickle": pickle.dumps({"w": ARRAY, "n": [1, "a"]}),
     "pickle of protocol 0": pickle.dumps({"w": ARRAY, "n": [1, "a"]}, 0),
     "tensor in a pickle": pickle.dumps(torch.zeros(2)),
-    "zip": saved(torch.zeros(2)),
-    "old torch": saved(torch.zeros(2), new=False),
+    "zip": torch_file(torch.zeros(2)),
+    "old torch": torch_file(torch.zeros(2), new=False),
     "npy": numpy_file(np.save, ARRAY),
     "npz": numpy_file(np.savez_compressed, w=ARRAY),
     "gzip": gzip.compress(pickle.dumps(ARRAY)),

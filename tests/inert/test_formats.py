@@ -14,9 +14,10 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from foreign import PERSISTENT, EasyDict, Network, layer, named, numpy_file, saved, stand_ins, tf_network
+from foreign import PERSISTENT, EasyDict, Network, layer, named, stand_ins, tf_network
 
 from draggan_runtime.inert import Record, parse, read
+from draggan_runtime.inert.fuzz.samples import numpy_file, torch_file
 
 PROTOCOLS = range(2, 6)
 BOTH = pytest.mark.parametrize("new", [True, False], ids=["zip", "old"])
@@ -54,7 +55,7 @@ def _looks_like(out: Any, weight: torch.Tensor) -> None:
 def test_a_network_saved_whole_by_torch_is_the_same(new: bool) -> None:  # PTI
     snapshot, weight = nvidia()
     with stand_ins(*PERSISTENT):
-        data = saved(snapshot, new)
+        data = torch_file(snapshot, new)
     _looks_like(parse(data, "x"), weight)
 
 
@@ -85,7 +86,7 @@ def test_a_rosinality_checkpoint_gives_state_dicts_arguments_and_the_optimiser(n
     optimiser.step()
     args = argparse.Namespace(size=256, channel_multiplier=2)
     kept = {"g_ema": net.state_dict(), "g_optim": optimiser.state_dict(), "args": args, "latent_avg": torch.randn(512)}
-    out = parse(saved(kept, new), "x")
+    out = parse(torch_file(kept, new), "x")
     for name, value in kept["g_ema"].items():
         np.testing.assert_array_equal(out["g_ema"][name], value)
     assert out["args"] == Record("argparse", "Namespace", state={"size": 256, "channel_multiplier": 2})
@@ -96,7 +97,7 @@ def test_a_rosinality_checkpoint_gives_state_dicts_arguments_and_the_optimiser(n
 @BOTH
 def test_a_whole_module_of_torch_gives_records_of_its_layers(new: bool) -> None:
     net = torch.nn.Sequential(collections.OrderedDict(fc=torch.nn.Linear(2, 3)))
-    out = parse(saved(net, new), "x")
+    out = parse(torch_file(net, new), "x")
     assert (out.module, out.name) == ("torch.nn.modules.container", "Sequential")
     fc = out.state["_modules"]["fc"]
     np.testing.assert_array_equal(fc.state["_parameters"]["weight"], net.fc.weight.detach())
@@ -108,7 +109,7 @@ def test_a_whole_module_of_torch_gives_records_of_its_layers(new: bool) -> None:
 def test_classes_of_others_code_are_told_by_name(new: bool) -> None:
     generator = named("models.stylegan2.model", "Generator", torch.nn.Module)
     with stand_ins(generator):
-        out = parse(saved({"net": generator()}, new), "x")
+        out = parse(torch_file({"net": generator()}, new), "x")
     assert (out["net"].module, out["net"].name) == ("models.stylegan2.model", "Generator")
 
 
@@ -118,7 +119,7 @@ def test_classes_of_others_code_are_told_by_name(new: bool) -> None:
 )
 def test_tensors_of_all_dtypes_are_arrays(new: bool, dtype: str) -> None:
     tensor = (torch.randn(3, 4) * 3).to(getattr(torch, dtype))
-    out = parse(saved({"t": tensor, "dtype": tensor.dtype}, new), "x")
+    out = parse(torch_file({"t": tensor, "dtype": tensor.dtype}, new), "x")
     wanted = tensor.float().numpy() if dtype == "bfloat16" else tensor.numpy()
     assert out["t"].dtype == wanted.dtype
     np.testing.assert_array_equal(out["t"], wanted)
@@ -135,7 +136,7 @@ def test_tensors_that_lie_in_others_are_read_there(new: bool) -> None:
         "wide": base[0, 0].expand(5, 7),
         "none": base[:0],
     }
-    out = parse(saved({"base": base, **views}, new), "x")
+    out = parse(torch_file({"base": base, **views}, new), "x")
     for name, view in views.items():
         np.testing.assert_array_equal(out[name], view)
         assert out[name].shape == view.shape
@@ -171,11 +172,11 @@ def test_latents_of_other_tools_are_read(save: Any) -> None:
     np.testing.assert_array_equal(parse(numpy_file(save, w=w, seed=np.int64(3)), "x")["w"], w)
     for one in (w, w.T, w > 0, w[0, 0, 0], w.astype(">f8")):
         np.testing.assert_array_equal(parse(numpy_file(np.save, one), "x"), one)
-    np.testing.assert_array_equal(parse(saved(torch.from_numpy(w)), "x"), w)
+    np.testing.assert_array_equal(parse(torch_file(torch.from_numpy(w)), "x"), w)
 
 
 def test_what_is_in_gzip_is_read(tmp_path: Path) -> None:
-    for number, data in enumerate((pickle.dumps([1]), saved([1]), saved([1], new=False))):
+    for number, data in enumerate((pickle.dumps([1]), torch_file([1]), torch_file([1], new=False))):
         file = tmp_path / f"{number}.txt"
         file.write_bytes(gzip.compress(data))
         assert read(file) == [1]

@@ -13,11 +13,11 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from foreign import PERSISTENT, layer, numpy_file, saved, stand_ins
+from foreign import PERSISTENT, layer, stand_ins
 
 from draggan_runtime.errors import UserError
 from draggan_runtime.inert import parse, read
-from draggan_runtime.inert.fuzz.samples import called
+from draggan_runtime.inert.fuzz.samples import called, numpy_file, torch_file
 
 SYSTEM = f"{os.system.__module__}.system"
 
@@ -34,7 +34,7 @@ class Command:
 
 def nested(hostile: Any) -> bytes:
     """A storage in a pickle, which torch loads by unpickling it."""
-    return called("torch.storage", "_load_from_bytes", saved(hostile, new=False))
+    return called("torch.storage", "_load_from_bytes", torch_file(hostile, new=False))
 
 
 def in_persistent_state(hostile: Any) -> bytes:
@@ -69,9 +69,9 @@ DISGUISES: dict[str, tuple[Callable[[Command], bytes], str]] = {
     "npy objects": (lambda hostile: numpy_file(np.save, np.array([hostile, None], object)), "numpy.dtype"),
     "npz objects": (lambda hostile: numpy_file(np.savez, w=np.array([hostile, None], object)), "numpy.dtype"),
     "gzip": (lambda hostile: gzip.compress(pickle.dumps(hostile)), SYSTEM),
-    "zip": (saved, SYSTEM),
-    "zip, as a weight": (lambda hostile: saved({"g_ema": {"w": torch.zeros(2), "x": hostile}}), SYSTEM),
-    "old torch": (lambda hostile: saved(hostile, new=False), SYSTEM),
+    "zip": (torch_file, SYSTEM),
+    "zip, as a weight": (lambda hostile: torch_file({"g_ema": {"w": torch.zeros(2), "x": hostile}}), SYSTEM),
+    "old torch": (lambda hostile: torch_file(hostile, new=False), SYSTEM),
     "Python 1 instance": (lambda hostile: b"(S'" + hostile._text.encode() + b"'\nios\nsystem\n.", "os.system"),
 }
 

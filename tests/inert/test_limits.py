@@ -16,11 +16,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from foreign import EasyDict, numpy_file, saved, stand_ins
+from foreign import EasyDict, stand_ins
 
 from draggan_runtime.errors import UserError
 from draggan_runtime.inert import Limits, parse, read
-from draggan_runtime.inert.fuzz.samples import called
+from draggan_runtime.inert.fuzz.samples import called, numpy_file, torch_file
 
 SMALL = Limits(file=1 << 20, memory=1 << 20, arrays=1 << 20, opcodes=50_000, items=20_000)
 
@@ -70,7 +70,7 @@ def test_files_in_files_end_somewhere() -> None:
         data = gzip.compress(data)
     with refused("files in files"):
         parse(data, "x")
-    old = saved(torch.zeros(1), new=False)
+    old = torch_file(torch.zeros(1), new=False)
     for _ in range(10):
         old = old[:15] + old[15 : old.index(b"u.", 15) + 2] + called("torch.storage", "_load_from_bytes", old)
     with refused("files in files"):
@@ -121,14 +121,14 @@ def test_what_is_small_but_endless_to_walk_is_refused() -> None:
 
 def test_arrays_count_as_if_they_were_copies() -> None:
     wide = torch.zeros(1).expand(1 << 10, 1 << 12)
-    for data in (saved(wide), saved(wide, new=False), saved([torch.zeros(1000).expand(100, 1000)] * 2)):
+    for data in (torch_file(wide), torch_file(wide, new=False), torch_file([torch.zeros(1000).expand(100, 1000)] * 2)):
         parse(data, "x")
     with refused("arrays"):
-        parse(saved(wide), "x", SMALL)
+        parse(torch_file(wide), "x", SMALL)
     with refused("arrays"):
-        parse(saved([torch.zeros(1000).expand(100, 1000) for _ in range(3)]), "x", SMALL)
+        parse(torch_file([torch.zeros(1000).expand(100, 1000) for _ in range(3)]), "x", SMALL)
     with refused("memory|arrays"):
-        parse(saved(torch.zeros(1, dtype=torch.bfloat16).expand(1 << 18)), "x", SMALL)
+        parse(torch_file(torch.zeros(1, dtype=torch.bfloat16).expand(1 << 18)), "x", SMALL)
 
 
 @pytest.mark.parametrize(
@@ -178,7 +178,7 @@ def test_a_tensor_lies_within_its_storage() -> None:
 
 
 def test_a_storage_has_the_size_it_says() -> None:
-    whole = saved({"w": torch.arange(4.0)})
+    whole = torch_file({"w": torch.arange(4.0)})
     with zipfile.ZipFile(io.BytesIO(whole)) as archive:
         parts = {name: archive.read(name) for name in archive.namelist()}
     for storage in (b"", bytes(12), bytes(20)):
@@ -188,7 +188,7 @@ def test_a_storage_has_the_size_it_says() -> None:
                 archive.writestr(name, storage if name.endswith("data/0") else part)
         with refused("another size"):
             parse(out.getvalue(), "x")
-    old = saved(torch.arange(4.0), new=False)
+    old = torch_file(torch.arange(4.0), new=False)
     with refused("another size"):
         parse(old[:-24] + (5).to_bytes(8, "little") + old[-16:], "x")
 

@@ -36,8 +36,12 @@ def samples() -> list[bytes]:
     pickles = [pickle.dumps(plain, protocol) for protocol in range(6)]
     pickles += [pickle.dumps(tensors, protocol) for protocol in (2, 4)]
     pickles += [called("torch_utils.persistence", "_reconstruct_persistent_obj", meta)]
-    torches = [_torch(what, new) for what in (saved, torch.nn.Linear(2, 3)) for new in (True, False)]
-    arrays = [_numpy(np.save, array.T), _numpy(np.savez, a=array, b=array > 3), _numpy(np.savez_compressed, a=array)]
+    torches = [torch_file(what, new) for what in (saved, torch.nn.Linear(2, 3)) for new in (True, False)]
+    arrays = [
+        numpy_file(np.save, array.T),
+        numpy_file(np.savez, a=array, b=array > 3),
+        numpy_file(np.savez_compressed, a=array),
+    ]
     return [*pickles, *torches, *arrays, gzip.compress(pickles[2]), gzip.compress(torches[0])]
 
 
@@ -47,7 +51,8 @@ def called(module: str, name: str, *args: Any) -> bytes:
     return pickled[:2] + f"c{module}\n{name}\n".encode() + pickled[2:-1] + b"R."
 
 
-def _torch(what: Any, new: bool) -> bytes:
+def torch_file(what: Any, new: bool = True) -> bytes:
+    """What ``torch.save`` writes, in the format of today or of before 1.6."""
     import torch
 
     out = io.BytesIO()
@@ -55,7 +60,8 @@ def _torch(what: Any, new: bool) -> bytes:
     return out.getvalue()
 
 
-def _numpy(save: Any, *arrays: Any, **named: Any) -> bytes:
+def numpy_file(save: Any, *arrays: Any, **named: Any) -> bytes:
+    """What ``numpy.save`` or ``numpy.savez`` writes."""
     out = io.BytesIO()
     save(out, *arrays, **named)
     return out.getvalue()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import re
 import threading
@@ -18,7 +17,7 @@ from draggan_nodes.generation.converted import Converted
 from draggan_nodes.generation.stylegan2 import StyleGAN2
 from draggan_runtime import models
 from draggan_runtime.errors import UserError
-from draggan_runtime.files import write_atomically
+from draggan_runtime.files import sha256_of, write_atomically
 from draggan_runtime.graph import source
 from draggan_runtime.graph.lookup import shipped
 from draggan_runtime.models import ModelInfo, Published, cache_dir
@@ -125,12 +124,7 @@ def _weights(sha256: str) -> Path:
 
 
 def _load(file: Path) -> Converted:
-    try:
-        with file.open("rb") as stream:
-            sha256 = hashlib.file_digest(stream, "sha256").hexdigest()
-    except OSError as error:
-        raise UserError(f"cannot read {file}: {error.strerror}") from error
-    return converted.load(file, sha256)
+    return converted.load(file, sha256_of(file))
 
 
 def _said(name: str) -> dict[str, Any]:

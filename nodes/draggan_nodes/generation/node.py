@@ -238,17 +238,11 @@ class Generator(Node):
                     with turn.alone():
                         shared = len(turn.state.offset) == 1
                         prior = prior.sum(dim=0, keepdim=True) if shared else prior
-                        self._move(turn, slopes[turn.state.look.row] + self._prior_weight(turn) * prior)
-
-    def _prior_weight(self, turn: Turn) -> float:
-        masked = self.params.masked_prior
-        weight: float = masked if masked is not None and _masked(turn) else self.params.prior
-        return weight
-
-    def _learning_rate(self, turn: Turn) -> float:
-        masked = self.params.masked_learning_rate
-        rate: float = masked if masked is not None and _masked(turn) else self.params.learning_rate
-        return rate
+                        self._move(
+                            turn,
+                            slopes[turn.state.look.row]
+                            + _masked_or(turn, self.params.masked_prior, self.params.prior) * prior,
+                        )
 
     def _move(self, turn: Turn, slope: torch.Tensor) -> None:
         """One step of Adam; what is read at the next step."""
@@ -261,7 +255,7 @@ class Generator(Node):
         step, state.moments = adam(
             slope @ self._spread if state.whitened else slope,
             state.moments,
-            learning_rate=self._learning_rate(turn)
+            learning_rate=_masked_or(turn, self.params.masked_learning_rate, self.params.learning_rate)
             * pace(turn.get("goal"), handles, self.params.near, self.params.sure),
             betas=(self.params.beta1, self.params.beta2),
             epsilon=self.params.epsilon,
@@ -372,6 +366,11 @@ class Generator(Node):
             first, second, count = data["moments"]
             state.moments = Moments(tensor(first), tensor(second), count)  # type: ignore[arg-type]
         return state
+
+
+def _masked_or(turn: Turn, masked: float | None, otherwise: float) -> float:
+    """The one for a masked drag, if there is a mask and it is set."""
+    return masked if masked is not None and _masked(turn) else otherwise
 
 
 def _masked(turn: Turn) -> bool:
