@@ -12,9 +12,8 @@ from urllib.parse import quote
 from draggan_runtime.app import App
 from draggan_runtime.errors import DragganError, UserError
 from draggan_runtime.execution.costs import EdgeCost, EdgeCosts
-from draggan_runtime.files import writable_folder, write_atomically
+from draggan_runtime.files import cache_dir, writable_folder, write_atomically
 from draggan_runtime.graph.model import ResolvedGraph
-from draggan_runtime.models import cache_dir
 
 
 def save(app: App) -> None:

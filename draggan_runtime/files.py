@@ -6,6 +6,7 @@ import contextlib
 import hashlib
 import itertools
 import os
+import sys
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -72,6 +73,19 @@ def writable_folder(path: Path) -> Path:
     return path
 
 
+def cache_dir() -> Path:
+    """The user's cache folder: ``$DRAGGAN_CACHE``, else the platform's (``$XDG_CACHE_HOME/draggan``)."""
+    if override := os.environ.get("DRAGGAN_CACHE"):
+        return Path(override).expanduser()
+    if sys.platform == "darwin":
+        return Path.home() / "Library" / "Caches" / "draggan"
+    if sys.platform == "win32":
+        return Path(os.environ.get("LOCALAPPDATA", Path.home() / "AppData" / "Local")) / "draggan" / "Cache"
+    # The XDG specification says that a relative path is to be ignored.
+    xdg = os.environ.get("XDG_CACHE_HOME", "")
+    return (Path(xdg) if os.path.isabs(xdg) else Path.home() / ".cache") / "draggan"
+
+
 def state_dir() -> Path:
     """Where a user's clusters are noted: ``$DRAGGAN_STATE``, else the platform's (``$XDG_STATE_HOME/draggan``)."""
     if own := os.environ.get("DRAGGAN_STATE"):
@@ -82,4 +96,6 @@ def state_dir() -> Path:
 
 def unwritable(path: Path, error: OSError) -> UserError:
     """The error a user sees when ``path`` cannot be written."""
-    return UserError(f"cannot write {path}: {error.strerror or error}; choose a folder you can write to")
+    cached = path.is_relative_to(cache_dir())
+    remedy = "set DRAGGAN_CACHE to a folder you own" if cached else "choose a folder you can write to"
+    return UserError(f"cannot write {path}: {error.strerror or error}; {remedy}")

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import inspect
-import os
-import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from importlib.metadata import entry_points
@@ -107,19 +105,6 @@ class ModelLibrary(Protocol):
 
     def remove(self, name: str) -> None:
         """Forget the model, and delete what was kept of it unless another name needs it."""
-
-
-def cache_dir() -> Path:
-    """The user's cache folder: ``$DRAGGAN_CACHE``, else the platform's (``$XDG_CACHE_HOME/draggan``)."""
-    if override := os.environ.get("DRAGGAN_CACHE"):
-        return Path(override).expanduser()
-    if sys.platform == "darwin":
-        return Path.home() / "Library" / "Caches" / "draggan"
-    if sys.platform == "win32":
-        return Path(os.environ.get("LOCALAPPDATA", Path.home() / "AppData" / "Local")) / "draggan" / "Cache"
-    # The XDG specification says that a relative path is to be ignored.
-    xdg = os.environ.get("XDG_CACHE_HOME", "")
-    return (Path(xdg) if os.path.isabs(xdg) else Path.home() / ".cache") / "draggan"
 
 
 def names() -> list[str]:

@@ -19,7 +19,7 @@ from draggan_runtime import models
 from draggan_runtime.cli.common import Format, FormatOption, print_json
 from draggan_runtime.display_probe import display_reachable
 from draggan_runtime.errors import DragganError
-from draggan_runtime.files import writable_folder
+from draggan_runtime.files import cache_dir, writable_folder
 
 MIN_FREE_GB = 1.0
 
@@ -97,7 +97,7 @@ def _ray() -> Finding:
 
 
 def _models() -> Finding:
-    folder = models.cache_dir()
+    folder = cache_dir()
     try:
         writable_folder(folder)
     except DragganError as error:
@@ -111,7 +111,7 @@ def _models() -> Finding:
 
 
 def _disk() -> Finding:
-    folder = models.cache_dir()
+    folder = cache_dir()
     while not folder.exists():
         folder = folder.parent
     free = shutil.disk_usage(folder).free / 1e9

@@ -14,6 +14,7 @@ from draggan_runtime.cli.progress import watched
 from draggan_runtime.cli.tables import table_of
 from draggan_runtime.download import download
 from draggan_runtime.errors import UserError
+from draggan_runtime.files import cache_dir
 
 
 def show(format_: Format) -> None:
@@ -52,7 +53,7 @@ def fetch(library: models.ModelLibrary, entry: models.Published, from_file: Path
             f"the hash of {entry.name} is not known: give the one you trust with --sha256, or get {entry.url} yourself "
             f"and draggan models add FILE --name {entry.name}"
         )
-    file = models.cache_dir() / "fetched" / Path(urlsplit(str(entry.url)).path).name
+    file = cache_dir() / "fetched" / Path(urlsplit(str(entry.url)).path).name
     with watched(0, "{task.completed:,} bytes", f"fetching {entry.name}") as watch:
 
         def tell(done: int, whole: int) -> bool:

@@ -10,9 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from draggan_runtime import package_files
-from draggan_runtime.errors import UserError
-from draggan_runtime.files import write_atomically
-from draggan_runtime.models import cache_dir
+from draggan_runtime.files import cache_dir, unwritable, write_atomically
 
 
 @dataclass(frozen=True)
@@ -58,9 +56,7 @@ class JudgeFile:
                 )
                 return self._keep(archive)
         except OSError as error:
-            raise UserError(
-                f"cannot write {folder} ({error.strerror}); set DRAGGAN_CACHE to a folder you own"
-            ) from error
+            raise unwritable(folder, error) from error
 
     def _keep(self, archive: Path) -> Path:
         package_files.check(archive, self.sha256)

@@ -178,6 +178,9 @@ def test_what_was_converted_can_be_added_elsewhere(tmp_path, monkeypatch):
     monkeypatch.setenv("DRAGGAN_CACHE", str(tmp_path / "elsewhere"))
     second = library().add(tmp_path / "plain.safetensors", "second", "").info
     assert second.sha256 == first.sha256
+    done = command("models", "convert", str(file), str(file / "under" / "a.safetensors"))
+    assert (done.returncode, len(done.stderr.splitlines())) == (2, 1)
+    assert "choose a folder you can write to" in done.stderr
     assert second.details == {**first.details, "preset": str(library().preset("second"))}
 
 

@@ -6,7 +6,7 @@ import torch
 from toy_generator import SLIDE, SlidingGenerator
 from typer.testing import CliRunner
 
-from draggan_runtime import models
+from draggan_runtime import models, tensor_files
 from draggan_runtime.cli import eval_map, eval_run
 from draggan_runtime.cli.eval import app
 from draggan_runtime.errors import UserError
@@ -123,9 +123,8 @@ def test_a_training_that_was_interrupted_draws_nothing_twice_and_ends_in_the_sam
         assert [step for step, _ in whole.learn()] == [1, 2, 3, 4]
         assert whole.finished
         assert list(file.parent.iterdir()) == [file]
-        tensors, said = files.read(file)
-        assert said["licence"] == "mine"
-        made.append(tensors)
+        assert tensor_files.said(file)["licence"] == "mine"
+        made.append(tensor_files.read(file))
     torch.testing.assert_close(*made, rtol=0, atol=0)
 
 
@@ -158,7 +157,7 @@ def test_a_row_whose_map_is_missing_is_one_line_with_the_command_that_trains_it(
 def keep(file, std, sha256=None):
     """A map of the toy, said to be the default model's: nothing but the file is looked at."""
     said = {"format": files.FORMAT, "sha256": sha256 or models.find("ffhq").info.sha256}
-    files.write(file, random_map(SlidingGenerator(), std).state_dict(), said)
+    tensor_files.write(file, random_map(SlidingGenerator(), std).state_dict(), said)
 
 
 def test_without_method_a_row_whose_map_is_missing_is_left_out_and_said_so(kept, capsys):
@@ -201,7 +200,7 @@ def test_a_drag_of_such_a_row_is_one_step_of_the_coarse_slots_and_claims_no_arri
     model = "stylegan2:32"
     generator = models.find(model).load("cpu")
     learned = random_map(generator, std=0.01)
-    files.write(kept(model), learned.state_dict(), {"format": files.FORMAT, "sha256": generator.sha256})
+    tensor_files.write(kept(model), learned.state_dict(), {"format": files.FORMAT, "sha256": generator.sha256})
     overrides = [f"generator.model={model}", f"renderer.model={model}", 'tracker.level="32"', 'motion.level="32"']
     row, best = methods.parse(["learned-map", "best"])
     with Sessions(config="stylegan2", set=overrides) as sessions:

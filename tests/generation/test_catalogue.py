@@ -10,10 +10,9 @@ from pathlib import Path
 
 import pytest
 import torch
-from draggan_nodes.generation import weights
 from draggan_nodes.generation.catalogue import FFHQ
 
-from draggan_runtime import models, package_files
+from draggan_runtime import models, package_files, tensor_files
 from draggan_runtime.errors import UserError
 
 
@@ -99,7 +98,7 @@ def test_a_cache_that_cannot_be_written_says_so(tmp_path, monkeypatch, offline):
     with pytest.raises(UserError, match="DRAGGAN_CACHE"):
         FFHQ().fetch()
     with pytest.raises(UserError, match="DRAGGAN_CACHE"):
-        weights.write(tmp_path / "file" / "x.safetensors", {"a": torch.zeros(1)}, {})
+        tensor_files.write(tmp_path / "file" / "cache" / "x.safetensors", {"a": torch.zeros(1)}, {})
 
 
 def test_a_wheel_by_hand_becomes_the_cached_model(wheel_file, cache, offline):
@@ -124,21 +123,21 @@ def test_a_damaged_file_is_not_a_cached_model(copied):
 
 
 def test_a_file_of_another_version_is_not_a_cached_model(cache, monkeypatch):
-    weights.write(FFHQ()._file(), {"a": torch.zeros(1)}, {**FFHQ()._metadata(), "sha256": "0" * 64})
+    tensor_files.write(FFHQ()._file(), {"a": torch.zeros(1)}, {**FFHQ()._metadata(), "sha256": "0" * 64})
     assert FFHQ().cached() is None
 
 
 def test_writing_leaves_the_old_file_until_the_new_one_is_whole(tmp_path, monkeypatch):
     file = tmp_path / "w.safetensors"
-    weights.write(file, {"a": torch.zeros(1)}, {"n": "1"})
+    tensor_files.write(file, {"a": torch.zeros(1)}, {"n": "1"})
 
     def fail(*_):
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr("os.fsync", fail)
     with pytest.raises(UserError, match="No space left"):
-        weights.write(file, {"a": torch.ones(1)}, {"n": "2"})
-    assert weights.holds(file, {"n": "1"})
+        tensor_files.write(file, {"a": torch.ones(1)}, {"n": "2"})
+    assert tensor_files.said(file) == {"n": "1"}
     assert files_in(tmp_path) == [file]
 
 

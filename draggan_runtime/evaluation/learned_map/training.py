@@ -10,8 +10,8 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors import SafetensorError
 
+from draggan_runtime import tensor_files
 from draggan_runtime.evaluation.learned_map import files
 from draggan_runtime.evaluation.learned_map.network import LearnedMap
 from draggan_runtime.evaluation.learned_map.samples import Samples, face, places
@@ -43,26 +43,23 @@ class Training:
     @property
     def finished(self) -> bool:
         """True if the file is there already, of these settings."""
-        try:
-            return files.read(self.file)[1] == self._metadata
-        except (OSError, SafetensorError):
-            return False
+        return tensor_files.said(self.file) == self._metadata
 
     def sample(self) -> Iterator[int]:
         """Make the faces that are missing; yields how many there are."""
         for number in range(self.faces):
             if not self._part(number).is_file():
-                files.write(self._part(number), asdict(face(self._generator, number)), {})
+                tensor_files.write(self._part(number), asdict(face(self._generator, number)), {})
             yield number + 1
 
     def learn(self) -> Iterator[tuple[int, float]]:
         """Train the network on all faces; yields as :func:`learn`. The faces are removed when the map is written."""
-        samples = Samples.joined([Samples(**files.read(self._part(n))[0]) for n in range(self.faces)])
+        samples = Samples.joined([Samples(**tensor_files.read(self._part(n))) for n in range(self.faces)])
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(0)
             learned = LearnedMap.of_generator(self._generator)
         yield from learn(learned, samples, self.steps)
-        files.write(self.file, learned.state_dict(), self._metadata)
+        tensor_files.write(self.file, learned.state_dict(), self._metadata)
         shutil.rmtree(self._parts, ignore_errors=True)
 
     def _part(self, number: int) -> Path:

@@ -17,10 +17,10 @@ from draggan_nodes.generation.converted import Converted
 from draggan_nodes.generation.stylegan2 import StyleGAN2
 from draggan_runtime import models
 from draggan_runtime.errors import UserError
-from draggan_runtime.files import sha256_of, write_atomically
+from draggan_runtime.files import cache_dir, sha256_of, write_atomically
 from draggan_runtime.graph import source
 from draggan_runtime.graph.lookup import shipped
-from draggan_runtime.models import ModelInfo, Published, cache_dir
+from draggan_runtime.models import ModelInfo, Published
 
 _PUBLISHED = Path(__file__).with_name("published.yaml")
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")

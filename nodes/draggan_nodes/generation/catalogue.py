@@ -8,13 +8,13 @@ import threading
 import zipfile
 from pathlib import Path
 
-from draggan_nodes.generation import weights
 from draggan_nodes.generation.convert import convert
 from draggan_nodes.generation.mobile_stylegan import MobileStyleGAN
 from draggan_nodes.generation.openvino_ir import read_constants
-from draggan_runtime import package_files
+from draggan_runtime import package_files, tensor_files
 from draggan_runtime.errors import UserError
-from draggan_runtime.models import ModelInfo, cache_dir
+from draggan_runtime.files import cache_dir, unwritable
+from draggan_runtime.models import ModelInfo
 
 #: Counts changes of what conversion writes; older files are converted anew.
 _FORMAT = "2"
@@ -50,7 +50,7 @@ class FFHQ:
 
     def cached(self) -> Path | None:
         file = self._file()
-        return file if weights.holds(file, self._metadata()) else None
+        return file if tensor_files.said(file) == self._metadata() else None
 
     def fetch(self, from_file: Path | None = None) -> Path:
         if from_file is None and (file := self.cached()):
@@ -71,14 +71,14 @@ class FFHQ:
                 package_files.check(file, info.sha256)
                 return self._convert(file)
         except OSError as error:
-            raise weights.unwritable(folder, error) from error
+            raise unwritable(folder, error) from error
 
     def load(self, device: str) -> MobileStyleGAN:
         with _loading:
             file = self.fetch()
             key = file, device
             if key not in _loaded:
-                network = MobileStyleGAN(weights.read(file), name=self.info.name, sha256=self.info.sha256)
+                network = MobileStyleGAN(tensor_files.read(file), name=self.info.name, sha256=self.info.sha256)
                 _loaded[key] = network.to(device)
             return _loaded[key]
 
@@ -92,5 +92,5 @@ class FFHQ:
             tensors = convert(mapping, synthesis)
         except (zipfile.BadZipFile, KeyError, ValueError) as error:
             raise UserError(f"{wheel_file} does not hold the expected networks: {error}") from error
-        weights.write(self._file(), tensors, self._metadata())
+        tensor_files.write(self._file(), tensors, self._metadata())
         return self._file()

@@ -9,13 +9,12 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from safetensors import SafetensorError, safe_open
 
-from draggan_nodes.generation import weights
 from draggan_nodes.generation.checkpoints import Checkpoint, read_checkpoint, understand
 from draggan_nodes.generation.stylegan2 import StyleGAN2
 from draggan_nodes.generation.stylegan2_state import Architecture
 from draggan_nodes.generation.w_statistics import w_statistics
+from draggan_runtime import tensor_files
 from draggan_runtime.errors import UserError
 
 #: What the metadata's ``format`` says.
@@ -82,7 +81,7 @@ def write(converted: Converted, file: Path) -> None:
     metadata = {"format": FORMAT, "made_of": converted.made_of, "sha256": converted.sha256}
     if converted.conv_clamp is not None:
         metadata["conv_clamp"] = repr(converted.conv_clamp)
-    weights.write(file, {**converted.state, _WHITENING: converted.whitening}, metadata)
+    tensor_files.write(file, {**converted.state, _WHITENING: converted.whitening}, metadata)
 
 
 def is_safetensors(file: Path) -> bool:
@@ -96,12 +95,7 @@ def is_safetensors(file: Path) -> bool:
 
 def read(file: Path, sha256: str) -> Converted:
     """What :func:`write` wrote, or the tensors of a state dict that others kept as safetensors. Raises UserError."""
-    try:
-        with safe_open(file, framework="pt") as opened:
-            said = dict(opened.metadata() or {})
-    except (OSError, SafetensorError) as error:
-        raise UserError(f"{file} is no whole safetensors file ({error})") from error
-    tensors = weights.read(file)
+    tensors, said = tensor_files.read(file), tensor_files.said(file)
     if said.get("format") != FORMAT:
         return of_checkpoint(understand({name: t.float().numpy() for name, t in tensors.items()}, file), file, sha256)
     whitening = tensors.pop(_WHITENING, None)
