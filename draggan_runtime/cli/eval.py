@@ -178,9 +178,9 @@ def fetch(
     ] = None,
 ) -> None:
     """Download the judges' weights and check their hash."""
-    from draggan_runtime.evaluation.face_landmarks import LANDMARKS
-    from draggan_runtime.evaluation.face_mesh import MESH
-    from draggan_runtime.evaluation.vgg import VGG
+    from draggan_runtime.perception.face_landmarks import LANDMARKS
+    from draggan_runtime.perception.face_mesh import MESH
+    from draggan_runtime.perception.vgg import VGG
 
     files = {file.name: file for file in (LANDMARKS, MESH, VGG)}
     if name and name not in files:

@@ -11,13 +11,13 @@ from dataclasses import dataclass
 import numpy as np
 
 from draggan_runtime.api import Session
-from draggan_runtime.evaluation import face_landmarks, vgg
 from draggan_runtime.evaluation.at_512 import Array, at_512, from_512, squared_error
 from draggan_runtime.evaluation.cases import Case, single_seeds
 from draggan_runtime.evaluation.drawn import drawn
 from draggan_runtime.evaluation.methods import Method
 from draggan_runtime.evaluation.protocol import Column, Evaluated, Figure, Outcome
 from draggan_runtime.evaluation.sessions import Sessions
+from draggan_runtime.perception import face_landmarks, vgg
 from draggan_runtime.pictures import Pixels
 
 #: The landmark that is moved: the nose's base, as in the protocol ``landmarks``.

@@ -10,7 +10,6 @@ import numpy as np
 
 from draggan_runtime.api import Session
 from draggan_runtime.errors import UserError
-from draggan_runtime.evaluation import face_landmarks, face_mesh, vgg
 from draggan_runtime.evaluation.at_512 import AT, Array, apart, at_512, from_512
 from draggan_runtime.evaluation.cases import Case, pairs_of_seeds
 from draggan_runtime.evaluation.drawn import drawn
@@ -19,6 +18,7 @@ from draggan_runtime.evaluation.methods import Method
 from draggan_runtime.evaluation.protocol import Arrays, Column, Evaluated, Figure, Outcome
 from draggan_runtime.evaluation.sessions import Sessions
 from draggan_runtime.messages import XY
+from draggan_runtime.perception import face_landmarks, face_mesh, vgg
 from draggan_runtime.pictures import Pixels
 
 #: Which landmarks are moved, by how many. 1: the nose's base, for of its tip the two judges say different things;

@@ -8,7 +8,6 @@ from dataclasses import dataclass
 import numpy as np
 
 from draggan_runtime.api import Session
-from draggan_runtime.evaluation import vgg
 from draggan_runtime.evaluation.at_512 import Array, at_512, from_512, squared_error
 from draggan_runtime.evaluation.cases import Case, pairs_of_seeds
 from draggan_runtime.evaluation.dense_flow import matches
@@ -18,6 +17,7 @@ from draggan_runtime.evaluation.latents import Latents, shown, way_toward
 from draggan_runtime.evaluation.methods import Method
 from draggan_runtime.evaluation.protocol import Arrays, Column, Evaluated, Figure, Outcome
 from draggan_runtime.evaluation.sessions import Sessions
+from draggan_runtime.perception import vgg
 from draggan_runtime.pictures import Pixels
 
 #: How many points are dragged, as in the paper.

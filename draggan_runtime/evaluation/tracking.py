@@ -7,7 +7,6 @@ from dataclasses import dataclass
 import numpy as np
 
 from draggan_runtime.api import Session
-from draggan_runtime.evaluation import face_landmarks, face_mesh
 from draggan_runtime.evaluation.at_512 import Array, apart, at_512, from_512, to_512
 from draggan_runtime.evaluation.cases import Case, pairs_of_seeds
 from draggan_runtime.evaluation.drawn import drawn
@@ -15,6 +14,7 @@ from draggan_runtime.evaluation.latents import Latents, shown, way_toward
 from draggan_runtime.evaluation.methods import Method
 from draggan_runtime.evaluation.protocol import Column, Evaluated, Figure, Outcome
 from draggan_runtime.evaluation.sessions import Sessions
+from draggan_runtime.perception import face_landmarks, face_mesh
 from draggan_runtime.pictures import Pixels
 
 #: The landmarks that are followed: the base of the nose, the eyes' and the mouth's corners.

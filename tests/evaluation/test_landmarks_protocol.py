@@ -8,11 +8,11 @@ import numpy as np
 import pytest
 
 from draggan_runtime.errors import UserError
-from draggan_runtime.evaluation import face_landmarks, vgg
 from draggan_runtime.evaluation.at_512 import at_512
 from draggan_runtime.evaluation.landmarks import MOVED, Landmarks
 from draggan_runtime.evaluation.methods import known
 from draggan_runtime.evaluation.sessions import Sessions
+from draggan_runtime.perception import face_landmarks, vgg
 
 
 @pytest.fixture(scope="module")

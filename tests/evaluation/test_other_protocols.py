@@ -9,10 +9,8 @@ from typer.testing import CliRunner
 from draggan_runtime.cli import eval_run
 from draggan_runtime.cli.eval import app
 from draggan_runtime.errors import UserError
-from draggan_runtime.evaluation import vgg
 from draggan_runtime.evaluation.at_512 import at_512, squared_error
 from draggan_runtime.evaluation.cycle import Cycle
-from draggan_runtime.evaluation.face_landmarks import landmarks
 from draggan_runtime.evaluation.methods import known
 from draggan_runtime.evaluation.paired import Paired
 from draggan_runtime.evaluation.protocols import protocol_of
@@ -20,6 +18,8 @@ from draggan_runtime.evaluation.rows import read_rows
 from draggan_runtime.evaluation.runner import group_of
 from draggan_runtime.evaluation.sessions import Sessions
 from draggan_runtime.evaluation.tracking import FOLLOWED, Tracking
+from draggan_runtime.perception import vgg
+from draggan_runtime.perception.face_landmarks import landmarks
 
 #: Of the default model: the slots that an edit moves.
 COARSE = 10

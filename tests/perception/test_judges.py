@@ -11,10 +11,10 @@ from PIL import Image, ImageFilter
 
 import draggan_runtime as draggan
 from draggan_runtime.errors import UserError
-from draggan_runtime.evaluation import face_landmarks, face_mesh, vgg
 from draggan_runtime.evaluation.at_512 import at_512
-from draggan_runtime.evaluation.face_landmarks import landmarks
-from draggan_runtime.evaluation.judge_files import JudgeFile
+from draggan_runtime.perception import face_landmarks, face_mesh, vgg
+from draggan_runtime.perception.face_landmarks import landmarks
+from draggan_runtime.perception.fetched_file import FetchedFile
 
 
 def have(judge):
@@ -169,7 +169,7 @@ def archive(tmp_path, monkeypatch):
 
 
 def judge(sha256):
-    return JudgeFile("it", "package==1", sha256, 1, "package/model.dat", "for research only", source=True)
+    return FetchedFile("it", "package==1", sha256, 1, "package/model.dat", "for research only", source=True)
 
 
 def test_a_file_by_hand_is_checked_kept_and_its_licence_said(archive, capsys):

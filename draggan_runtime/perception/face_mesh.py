@@ -12,12 +12,12 @@ import cv2
 import numpy as np
 
 from draggan_runtime.errors import UserError
-from draggan_runtime.evaluation.judge_files import JudgeFile
+from draggan_runtime.perception.fetched_file import FetchedFile
 from draggan_runtime.pictures import Pixels
 
 Array = np.ndarray[Any, np.dtype[np.float64]]
 
-MESH = JudgeFile(
+MESH = FetchedFile(
     name="face-mesh",
     requirement="mediapipe==0.10.21",
     sha256="05dc4a9e593655a79558d05d6227d31018c2537a4bd3362b51e230cf22aecfe3",

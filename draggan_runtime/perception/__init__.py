@@ -1,0 +1,1 @@
+"""Networks that look at pictures and know nothing of the generator: they judge edits, and find faces in photos."""
