@@ -26,11 +26,13 @@ from draggan_runtime.messages import (
     Command,
     Frame,
     Goal,
+    Inverting,
     LatentRequest,
     Mask,
     Message,
     NodeFailure,
     Notice,
+    Proceed,
     Progress,
 )
 from draggan_runtime.node import Turn
@@ -62,6 +64,10 @@ class App:
         self.restarts: dict[str, int] = {}
         self.revision = 0  # changes whenever the record does
         self.on_progress: Callable[[Progress], None] | None = None
+        self.inverting: Inverting | None = None  # how the last inversion of a photo went, or goes
+        self.on_inverting: Callable[[Inverting], None] | None = None
+        self._proceed = False  # an inversion waits to go on
+        self._enough = False  # and shall end
         self._drag: DragStream | None = None
         self._dragging = False
         self._busy = False
@@ -137,8 +143,13 @@ class App:
 
     @property
     def settled(self) -> bool:
-        """True if no drag runs, every message has arrived, and the last picture has been drawn."""
-        return self._drag is None and not self._busy and self._router.quiet
+        """True if neither drag nor inversion runs, every message has arrived, and the last picture has been drawn."""
+        return self._drag is None and not self._proceed and not self._busy and self._router.quiet
+
+    @property
+    def looking(self) -> bool:
+        """True while the latent of a photo is being looked for."""
+        return self.inverting is not None and not self.inverting.finished
 
     @property
     def watched(self) -> bool:
@@ -166,6 +177,8 @@ class App:
         """Begin a drag toward the session's goal. Raises UserError if there is nothing to drag."""
         if self._dragging:
             return
+        if self.looking:
+            raise UserError("the photo's latent is still being looked for; wait, or stop it to take the best so far")
         while self._drag is not None:  # the picture of the drag before is still under way
             self.pump(0.05)
         self._router.settle()
@@ -183,7 +196,8 @@ class App:
         self._dragging = True
 
     def cancel(self) -> None:
-        """End the running drag at its next step boundary."""
+        """End the running drag at its next step boundary, and the running inversion with the best latent so far."""
+        self._enough = self.looking
         if self._dragging and self._drag is not None:
             self._drag.cancel()
 
@@ -266,6 +280,9 @@ class App:
         ``wait``: s to wait at most for something to come from the actors.
         """
         moved = self._guard(self._router.advance)
+        if self._proceed:
+            self._proceed = False
+            moved |= self._guard(self._go_on)
         if self._here.polls:
             outcome = self._here.poll(self.record.id, self.record.step)
             self._collect(outcome.failures)
@@ -369,10 +386,12 @@ class App:
     def _forward(self, deliveries: Iterable[Delivery]) -> None:
         """Route messages; while a drag runs elsewhere, those for elsewhere wait for its step boundary."""
         deliveries = list(deliveries)
-        if self._dragging and any(isinstance(d.message, LatentRequest) for d in deliveries):
-            self.cancel()
-            self._after_drag = deliveries
-            return
+        if any(isinstance(d.message, LatentRequest) for d in deliveries):
+            self._look_no_more()
+            if self._dragging:
+                self.cancel()
+                self._after_drag = deliveries
+                return
         if self._dragging and self._action is None and self._drag is not None:
             away: list[Arrival] = []
             for delivery in deliveries:
@@ -393,11 +412,30 @@ class App:
             self.notices.append(message)
         elif isinstance(message, Frame):
             self.frame = message
+        elif isinstance(message, Inverting):
+            self._look_on(message)
         else:
             self.record.keep(message)
             self.revision += 1
 
+    def _look_on(self, inverting: Inverting) -> None:
+        """A step of an inversion is made. Which latent edits shall stay near is known only at its end."""
+        self.inverting = inverting
+        self._proceed = not inverting.finished
+        self.record.anchor = None
+        if self.on_inverting is not None:
+            self.on_inverting(inverting)
+
+    def _go_on(self) -> bool:
+        self._emit("proceed", Proceed(session=self.record.id, step=self.record.step, cancelled=self._enough))
+        return True
+
+    def _look_no_more(self) -> None:
+        self.inverting, self._proceed, self._enough = None, False, False
+
     def _collect(self, failures: list[NodeFailure]) -> None:
+        if failures and self.looking:
+            self._look_no_more()
         for failure in failures:
             if not any((f.node, f.exception) == (failure.node, failure.exception) for f in self.failures):
                 self.failures.append(failure)

@@ -11,10 +11,12 @@ from draggan_runtime.messages import (
     Frame,
     Goal,
     Handles,
+    Inverting,
     Latent,
     LatentRequest,
     Mask,
     Notice,
+    Proceed,
     Progress,
 )
 from draggan_runtime.node import Node, NodeParams, event, latched, sync
@@ -58,7 +60,8 @@ class SessionKeeper(Node):
     """The session: what is kept, saved and reopened, and the user's commands to it.
 
     ``goal`` and ``mask`` are sent when the session itself changes them (undo, redo, open), for the capture to take
-    up; the other nodes have them already. A ``notice`` of a node is said to the user, wherever that is.
+    up; the other nodes have them already. A ``notice`` of a node is said to the user, wherever that is. An inversion
+    makes a step for each ``proceed``, so that it can be watched and ended.
     """
 
     inputs = {
@@ -69,8 +72,9 @@ class SessionKeeper(Node):
         "frame": event(Frame, optional=True),
         "request": event(LatentRequest, optional=True),
         "notice": event(Notice, optional=True),
+        "inverting": event(Inverting, optional=True),
     }
-    outputs = {"goal": Goal, "mask": Mask, "notice": Notice}
+    outputs = {"goal": Goal, "mask": Mask, "notice": Notice, "proceed": Proceed}
 
 
 BUILTIN: dict[str, type[Node]] = {"runtime/drag": Drag, "runtime/session": SessionKeeper}

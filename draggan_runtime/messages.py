@@ -75,15 +75,55 @@ class Notice(Message):
 
 @dataclass(frozen=True, kw_only=True)
 class LatentRequest(Message):
-    """Where a picture shall come from: a seed, or a latent already at hand (``w_plus`` ``[num_ws, w_dim]``).
+    """Where a picture shall come from: a seed, a latent already at hand (``w_plus`` ``[num_ws, w_dim]``), or a photo.
 
-    ``anchor``: see :class:`Latent`.
+    ``anchor``: see :class:`Latent`. ``photo`` uint8 RGB ``[H, W, 3]``, of any size; ``face``: which of its faces,
+    counted from 1, the largest first; unset: the largest; ``box`` (left, top, right, bottom) px of the photo: what to
+    cut out instead of looking for a face.
     """
 
     seed: int | None = None
     truncation_psi: float = 0.7
     w_plus: Array | None = None
     anchor: Array | None = None
+    photo: Array | None = None
+    face: int | None = None
+    box: tuple[float, float, float, float] | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Placed(Message):
+    """Where in a photo the picture of a latent belongs, once the latent is found.
+
+    ``matrix`` float64 ``[2, 3]``: a similarity from px of the photo, ``(x, y)``, to px of the picture. ``piece`` uint8
+    RGB ``[H, W, 3]``: what the photo has there; ``picture``, of the same shape: what the latent gives.
+    """
+
+    matrix: Array
+    piece: Array
+    picture: Array
+
+
+@dataclass(frozen=True, kw_only=True)
+class Inverting(Message):
+    """A photo's latent is being looked for: ``done`` of ``of`` steps, and how unlike the photo its picture is.
+
+    ``distance`` is of the loss that ``by`` names. ``finished``: nothing more comes; else the next :class:`Proceed` is
+    waited for.
+    """
+
+    done: int
+    of: int
+    distance: float
+    by: str
+    finished: bool = False
+
+
+@dataclass(frozen=True, kw_only=True)
+class Proceed(Message):
+    """Do the next step of an inversion, or, if ``cancelled``, end with the best latent so far."""
+
+    cancelled: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -69,18 +69,27 @@ def _layers() -> list[list[tuple[torch.Tensor, torch.Tensor]]]:
 def features(image: Pixels) -> Maps:
     """Maps of the five blocks, ``[C, h, w]`` of 256, 128, 64, 32 and 16 rows, of a picture, uint8 RGB ``[H, W, 3]``."""
     import torch
+
+    small = np.array(Image.fromarray(image).resize((AT, AT), Image.Resampling.BOX), np.float32)
+    with torch.no_grad():
+        return [maps[0] for maps in maps_of(torch.from_numpy(small.transpose(2, 0, 1)[None].copy()))]
+
+
+def maps_of(x: torch.Tensor, blocks: int = len(_BLOCKS)) -> Maps:
+    """Maps ``[B, C, h, w]`` of the first blocks, each of half the rows of the one before, of pictures ``[B, 3, H, W]``.
+
+    RGB from 0 to 255, of any size; on the device of ``x``, differentiable in it.
+    """
+    import torch
     from torch.nn.functional import conv2d, max_pool2d
 
-    small = Image.fromarray(image).resize((AT, AT), Image.Resampling.BOX)
-    bgr = np.asarray(small, dtype=np.float32)[:, :, ::-1] - np.array(_MEAN_BGR, dtype=np.float32)
+    x = x.flip(1) - torch.tensor(_MEAN_BGR, dtype=x.dtype, device=x.device)[:, None, None]
     maps = []
-    with torch.inference_mode():
-        x = torch.from_numpy(bgr.transpose(2, 0, 1).copy())[None]
-        for i, block in enumerate(_layers()):
-            x = x if i == 0 else max_pool2d(x, 2)
-            for kernel, bias in block:
-                x = conv2d(x, kernel, bias, padding=1).relu_()
-            maps.append(x[0])
+    for i, block in enumerate(_layers()[:blocks]):
+        x = x if i == 0 else max_pool2d(x, 2)
+        for kernel, bias in block:
+            x = conv2d(x, kernel.to(x.device), bias.to(x.device), padding=1).relu_()
+        maps.append(x)
     return maps
 
 

@@ -179,13 +179,13 @@ def _preset(name: str, network: Converted) -> str:
     preset = source.read(shipped("configs")["stylegan2"]).data
     rows = 2 << len(network.architecture.channels)
     preset["name"] = name
-    for node in ("generator", "renderer"):
+    for node in ("source", "generator", "renderer"):
         preset["params"][node]["model"] = name
     for node in ("tracker", "texture", "motion"):
         preset["params"][node]["level"] = str(min(_LEVEL, rows))
     preset["params"]["generator"]["slots"] = min(
         preset["params"]["generator"]["slots"], 2 * len(network.architecture.channels)
     )
-    preset["params"]["source"] = {"z_dim": network.architecture.z_dim}
+    preset["params"]["source"]["z_dim"] = network.architecture.z_dim
     header = f"# Of the preset stylegan2, for {network.made_of}; yours to change.\n"
     return header + yaml.safe_dump(preset, sort_keys=False)

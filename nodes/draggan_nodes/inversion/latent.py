@@ -9,7 +9,7 @@ import numpy as np
 from pydantic import Field
 
 from draggan_runtime.errors import UserError
-from draggan_runtime.messages import Latent, LatentRequest
+from draggan_runtime.messages import Inverting, Latent, LatentRequest, Notice, Placed, Proceed
 from draggan_runtime.node import Node, NodeParams, Turn, event
 
 _SEEDS = 2**32
@@ -31,32 +31,57 @@ class LatentSourceParams(NodeParams):
 
 
 class LatentSource(Node):
-    """Answers a request with its seed's z, or with the latent it holds."""
+    """Answers a request with its seed's z, or with the latent it holds. What it does with photos is for others to say.
+
+    ``inverting`` tells how an inversion goes on, which makes a step for each message on ``proceed``; ``placed`` where
+    in its photo the picture belongs.
+    """
 
     Params = LatentSourceParams
-    inputs = {"request": event(LatentRequest)}
-    outputs = {"latent": Latent}
+    inputs = {"request": event(LatentRequest), "proceed": event(Proceed, optional=True)}
+    outputs = {"latent": Latent, "inverting": Inverting, "placed": Placed, "notice": Notice}
 
     def step(self, turns: Sequence[Turn]) -> None:
         for turn in turns:
-            turn.emit("latent", self._latent(turn["request"]))
+            with turn.alone():
+                if "proceed" in turn.inputs:
+                    self.proceed(turn, turn["proceed"])
+                else:
+                    self.answer(turn, turn["request"])
 
-    def _latent(self, request: LatentRequest) -> Latent:
-        if (request.seed is None) == (request.w_plus is None):
-            raise UserError("a latent request holds either a seed or a latent")
-        if request.seed is None:
-            assert request.w_plus is not None
-            return Latent(
-                session=request.session,
-                step=request.step,
-                space="w_plus",
-                values=request.w_plus,
-                anchor=request.anchor,
+    def answer(self, turn: Turn, request: LatentRequest) -> None:
+        """Give the latent that is asked for. Raises UserError if that cannot be done."""
+        if sum(given is not None for given in (request.seed, request.w_plus, request.photo)) != 1:
+            raise UserError("a latent request holds a seed, a latent, or a photo")
+        if request.photo is not None:
+            self.begin(turn, request)
+        elif request.w_plus is not None:
+            turn.emit(
+                "latent",
+                Latent(
+                    session=request.session,
+                    step=request.step,
+                    space="w_plus",
+                    values=request.w_plus,
+                    anchor=request.anchor,
+                ),
             )
-        return Latent(
-            session=request.session,
-            step=request.step,
-            space="z",
-            values=seed_z(request.seed, self.params.z_dim),
-            truncation_psi=request.truncation_psi,
-        )
+        else:
+            assert request.seed is not None
+            turn.emit(
+                "latent",
+                Latent(
+                    session=request.session,
+                    step=request.step,
+                    space="z",
+                    values=seed_z(request.seed, self.params.z_dim),
+                    truncation_psi=request.truncation_psi,
+                ),
+            )
+
+    def begin(self, turn: Turn, request: LatentRequest) -> None:
+        """Begin to look for the latent of ``request.photo``."""
+        raise UserError("inversion/latent takes no photos; use --set source.impl=inversion/optimise")
+
+    def proceed(self, turn: Turn, message: Proceed) -> None:
+        """Make the next step of looking, if a photo's latent is being looked for."""

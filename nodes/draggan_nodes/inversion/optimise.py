@@ -1,0 +1,37 @@
+"""Inversion by optimisation: the latent whose picture looks most like the photo."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Literal
+
+import torch
+from pydantic import Field
+
+from draggan_nodes.inversion.descent import Descent, Pace
+from draggan_nodes.inversion.likeness import Likeness, perceptual_or_not
+from draggan_nodes.inversion.photo_source import PhotoSource, PhotoSourceParams, Search
+
+
+class OptimiseParams(PhotoSourceParams):
+    steps: int = Field(80, ge=1, le=10_000, description="steps of the search")
+    learning_rate: float = Field(0.07, gt=0, description="Adam's step size at first, in standard deviations of w")
+    prior: float = Field(0.02, ge=0, description="weight of the whitened distance from the mean of w")
+    together: float = Field(0.05, ge=0, description="weight of the slots' distance from each other")
+    perceptual: Literal["auto", "yes", "no"] = Field(
+        "auto", description="compare features of a network that looks, 55 MB; auto: if it can be had"
+    )
+
+
+class OptimiseSource(PhotoSource):
+    """Descends in W+ from the mean of w."""
+
+    Params = OptimiseParams
+
+    def search(self, photo: torch.Tensor) -> tuple[Search, Sequence[str]]:
+        params: OptimiseParams = self.params
+        perceptual, why = perceptual_or_not(params.perceptual)
+        pace = Pace(params.steps, params.learning_rate, params.prior, params.together)
+        network = self.network
+        starts = [network.w_mean[None]]
+        return Descent(network, Likeness(photo, perceptual=perceptual), starts, pace), [why] if why else []

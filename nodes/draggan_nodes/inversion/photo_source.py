@@ -1,0 +1,146 @@
+"""What all inversions of photos share: the photo is cut out, then a search goes on step by step."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol, cast
+
+import torch
+from pydantic import Field
+
+from draggan_nodes.inversion.cut import Kind, Piece, cut
+from draggan_nodes.inversion.latent import LatentSource, LatentSourceParams
+from draggan_nodes.inversion.network import Invertible
+from draggan_runtime import models
+from draggan_runtime.messages import Inverting, Latent, LatentRequest, Notice, Placed, Proceed
+from draggan_runtime.node import Turn
+
+#: s between two pictures of a search for its user to see.
+SHOW = 3.0
+
+
+class Search(Protocol):
+    """A search for a photo's latent."""
+
+    #: What the distance is of.
+    name: str
+    #: Steps made, and how many there are.
+    done: int
+    of: int
+    #: Of the best latent so far, from the photo.
+    distance: float
+    #: w_plus ``[num_ws, w_dim]``, the best so far.
+    best: torch.Tensor
+
+    def step(self) -> None:
+        """Make the next step."""
+
+
+class PhotoSourceParams(LatentSourceParams):
+    model: str = Field("ffhq", description="the model's name, as the generator's")
+    cut: Kind = Field("auto", description="how photos are cut: by a face's landmarks, the centre; auto: a face if any")
+
+
+@dataclass
+class PhotoState:
+    """A session's search, None if there is none, and when its user was last shown a picture of it."""
+
+    search: Search | None = None
+    piece: Piece | None = None
+    shown: float = 0.0
+
+
+class PhotoSource(LatentSource):
+    """A latent for seeds, saved latents, and photos: of a photo in as many steps as its search takes."""
+
+    Params = PhotoSourceParams
+    State = PhotoState
+    fixed = frozenset({"model"})
+
+    @property
+    def network(self) -> Invertible:
+        """The model's; loaded when the first photo comes."""
+        return cast(Invertible, models.find(self.params.model).load(self.context.device))
+
+    def search(self, photo: torch.Tensor) -> tuple[Search, Sequence[str]]:
+        """The search for the latent of ``photo`` ``[1, 3, H, W]``, RGB in [-1, 1], and what its user should know."""
+        raise NotImplementedError
+
+    def answer(self, turn: Turn, request: LatentRequest) -> None:
+        turn.state.search = None
+        super().answer(turn, request)
+
+    def begin(self, turn: Turn, request: LatentRequest) -> None:
+        piece = cut(request.photo, models.find(self.params.model).info.size, self.params.cut, request.face, request.box)
+        device = self.context.device
+        pixels = torch.from_numpy(piece.pixels).to(device).permute(2, 0, 1)[None].float() / 127.5 - 1
+        search, words = self.search(pixels)
+        turn.state.search, turn.state.piece = search, piece
+        for text in (*piece.notices, *words):
+            turn.emit("notice", Notice(session=turn.session, step=turn.step, text=text))
+        self._show(turn)
+
+    def proceed(self, turn: Turn, message: Proceed) -> None:
+        state: PhotoState = turn.state
+        if state.search is None:
+            return
+        if not message.cancelled:
+            state.search.step()
+        finished = message.cancelled or state.search.done >= state.search.of
+        if finished or time.monotonic() > state.shown + SHOW:
+            self._show(turn, finished)
+        else:
+            self._tell(turn, finished=False)
+        if finished:
+            self._place(turn)
+            state.search = state.piece = None
+
+    def _place(self, turn: Turn) -> None:
+        """Where the picture of the latent that was found belongs."""
+        state: PhotoState = turn.state
+        assert state.search is not None
+        assert state.piece is not None
+        picture = self.network.image(state.search.best[None])[0]
+        turn.emit(
+            "placed",
+            Placed(
+                session=turn.session,
+                step=turn.step,
+                matrix=state.piece.placement.to_crop,
+                piece=state.piece.pixels,
+                picture=to_uint8(picture).cpu().numpy(),
+            ),
+        )
+
+    def _show(self, turn: Turn, finished: bool = False) -> None:
+        # Told first: a session takes the latent that comes after the end for its picture.
+        self._tell(turn, finished)
+        state: PhotoState = turn.state
+        assert state.search is not None
+        best = state.search.best
+        turn.emit("latent", Latent(session=turn.session, step=turn.step, space="w_plus", values=best))
+        state.shown = time.monotonic()
+
+    def _tell(self, turn: Turn, finished: bool) -> None:
+        search: Search = turn.state.search
+        turn.emit(
+            "inverting",
+            Inverting(
+                session=turn.session,
+                step=turn.step,
+                done=search.done,
+                of=search.of,
+                distance=search.distance,
+                by=search.name,
+                finished=finished,
+            ),
+        )
+
+    def snapshot(self, state: PhotoState) -> dict[str, Any]:
+        """Nothing: of a search that was interrupted the session has the latent that was shown last."""
+        return {}
+
+    def restore(self, data: Mapping[str, Any]) -> PhotoState:
+        return PhotoState()
