@@ -41,8 +41,8 @@ _PACKET = """<?xpacket begin="\ufeff" id="W5M0MpCehiHzreSzNTczkc9d"?>
 # Private, ancillary, and to be dropped by editors that change the picture (PNG specification, chunk naming).
 _SESSION_CHUNK = b"drGN"
 
-# What Pillow's readers raise on a file that is cut off or is not a picture.
-_UNREADABLE = (OSError, SyntaxError, ValueError, EOFError, struct.error, Image.DecompressionBombError)
+#: What Pillow's readers raise on a file that is cut off or is not a picture.
+UNREADABLE = (OSError, SyntaxError, ValueError, EOFError, struct.error, Image.DecompressionBombError)
 
 
 def software() -> str:
@@ -159,7 +159,7 @@ def _open(path: Path, what: str) -> Image.Image:
         picture.load()
     except FileNotFoundError as error:
         raise UserError(f"{what} {path} does not exist: check the path") from error
-    except _UNREADABLE as error:
+    except UNREADABLE as error:
         reason = getattr(error, "strerror", None) or "it is not a picture, or it is cut off"
         raise UserError(f"cannot read {what} {path}: {reason}; give a PNG or JPEG file") from error
     return picture

@@ -1,4 +1,5 @@
-"""The judge of faces: 68 landmarks by dlib, which has never seen the generator or its features.
+"""Faces and their 68 landmarks by dlib: the judge of edits, which has never seen the generator or its features, and
+the finder of faces in photos.
 
 Its model: Kazemi and Sullivan, "One Millisecond Face Alignment with an Ensemble of Regression Trees" (2014), trained on
 iBUG 300-W.
@@ -6,9 +7,11 @@ iBUG 300-W.
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from functools import cache
 from typing import Any
 
+import cv2
 import numpy as np
 
 from draggan_runtime.errors import UserError
@@ -32,20 +35,41 @@ LANDMARKS = FetchedFile(
 #: deviation of place and of the logarithm of size, in the face's size. From one rectangle a landmark is off by 1 px.
 LOOKS, ASIDE = 32, 0.03
 
+#: In photos the longer side that faces are looked for at, px, and how much a small photo is enlarged for that: dlib's
+#: detector knows faces from 80 px on.
+SEEN, ENLARGED = 1600, 2
+#: And of a face the region its landmarks are found in, in sides of its rectangle, and at how many px a side.
+REGION, PRECISE = 2.0, 512
 
-def prepare() -> None:
-    """Fetch and load what :func:`landmarks` needs. Raises UserError if dlib or the model cannot be had."""
-    _judge()
+
+@dataclass(frozen=True, eq=False)
+class Face:
+    """A face in a photo, in px of the photo; it may reach out of it.
+
+    ``rectangle``: left, top, right, bottom, from the eyebrows to the chin. ``landmarks``: ``[68, 2]``, iBUG 300-W's.
+    """
+
+    rectangle: tuple[float, float, float, float]
+    landmarks: Array
+
+
+def prepare(extra: str = "eval") -> None:
+    """Fetch and load what :func:`landmarks` and :func:`faces` need.
+
+    Raises UserError if dlib, which ``extra`` of this package brings, or the model cannot be had.
+    """
+    try:
+        _judge()
+    except ImportError as error:
+        raise UserError(
+            f"dlib, which finds faces' landmarks, is missing: pip install 'draggan-runtime[{extra}]'"
+        ) from error
 
 
 @cache
 def _judge() -> tuple[Any, Any]:
-    try:
-        import dlib
-    except ImportError as error:
-        raise UserError(
-            "dlib, which finds faces' landmarks, is missing: pip install 'draggan-runtime[eval]'"
-        ) from error
+    import dlib
+
     path = LANDMARKS.fetch()
     try:
         return dlib.get_frontal_face_detector(), dlib.shape_predictor(str(path))
@@ -60,12 +84,62 @@ def landmarks(image: Pixels) -> Array | None:
 
     ``image``: uint8 RGB ``[512, W, 3]``. Some may lie outside the picture. Raises UserError as :func:`prepare`.
     """
-    find, predict = _judge()
+    prepare()
+    find, _ = _judge()
     image = np.ascontiguousarray(image)
-    faces = find(image, 0)
-    if not len(faces):
+    found = find(image, 0)
+    if not len(found):
         return None
-    face = max(faces, key=lambda rectangle: rectangle.area())
+    return _landmarks(image, max(found, key=lambda rectangle: rectangle.area()))
+
+
+def faces(photo: Pixels) -> list[Face]:
+    """Every upright face that dlib finds in a photo of any size, the largest first.
+
+    ``photo``: uint8 RGB ``[H, W, 3]``. It is looked at with its longer side at most ``SEEN`` px, so faces count from
+    about a twentieth of that side; the landmarks of each are then found in the photo's own pixels. Raises UserError as
+    :func:`prepare`, for the extra ``photo``.
+    """
+    prepare("photo")
+    find, _ = _judge()
+    height, width = photo.shape[:2]
+    scale = min(ENLARGED, SEEN / max(height, width))
+    seen = _resized(photo, (max(1, round(width * scale)), max(1, round(height * scale))))
+    to_photo = np.array([width / seen.shape[1], height / seen.shape[0]])
+    found = [_edges(rectangle) * np.tile(to_photo, 2) - 0.5 for rectangle in find(seen, 0)]
+    found.sort(key=lambda edges: (edges[0] - edges[2], *edges))
+    return [Face(tuple(edges.tolist()), _precise(photo, edges)) for edges in found]
+
+
+def _precise(photo: Pixels, edges: Array) -> Array:
+    """The landmarks of the face with these ``edges``, from the region around it at ``PRECISE`` px a side."""
+    import dlib
+
+    centre, side = (edges[:2] + edges[2:]) / 2, edges[2] - edges[0]
+    half = max(1, round(REGION * side / 2))
+    left, top = np.rint(centre).astype(int) - half
+    rows, columns = (np.arange(2 * half) + start for start in (top, left))
+    inside = np.ix_(np.clip(rows, 0, photo.shape[0] - 1), np.clip(columns, 0, photo.shape[1] - 1))
+    scale = PRECISE / (2 * half)
+    corner = np.array([left, top]) - 0.5
+    start = ((edges - np.tile(corner, 2)) * scale - 0.5).round().astype(int)
+    region = _resized(photo[inside], (PRECISE, PRECISE))
+    return (_landmarks(region, dlib.rectangle(*start.tolist())) + 0.5) / scale + corner
+
+
+def _edges(rectangle: Any) -> Array:
+    """Outer edges of a rectangle of dlib, which holds its last px: left, top, right, bottom from the picture's corner."""
+    return np.array([rectangle.left(), rectangle.top(), rectangle.right() + 1, rectangle.bottom() + 1], float)
+
+
+def _resized(image: Pixels, size: tuple[int, int]) -> Pixels:
+    shrinks = size[0] < image.shape[1]
+    resized = cv2.resize(image, size, interpolation=cv2.INTER_AREA if shrinks else cv2.INTER_CUBIC)
+    return np.ascontiguousarray(resized, np.uint8)
+
+
+def _landmarks(image: Pixels, face: Any) -> Array:
+    _, predict = _judge()
     found = [[(p.x, p.y) for p in predict(image, rectangle).parts()] for rectangle in _looks(face)]
     mean: Array = np.mean(found, axis=0)
     return mean
