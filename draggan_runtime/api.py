@@ -6,10 +6,15 @@ with draggan.open(seed=7) as session:
     result = session.drag([((512, 590), (560, 590))])
     picture = session.image()          # uint8 RGB [H, W, 3]
     session.save("edit.draggan")
+
+with draggan.open(photo="me.jpg") as session:
+    session.drag([((512, 590), (560, 590))])
+    photo = session.photo()            # of the photo's size
 """
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,12 +27,15 @@ from draggan_runtime.app import App
 from draggan_runtime.errors import DragganError, UserError
 from draggan_runtime.graph import load_launch
 from draggan_runtime.graph.lasting import model_to_load
-from draggan_runtime.messages import Goal, LatentRequest, Mask, PointPair, Progress, Stopped
+from draggan_runtime.messages import Goal, Inverting, LatentRequest, Mask, PointPair, Progress, Stopped
+from draggan_runtime.photos import load_photo
 from draggan_runtime.pictures import load_mask, save_png
 from draggan_runtime.session import SessionRecord, dump_session, load_session, pairs, save_session
 
 Pair = tuple[tuple[float, float], tuple[float, float]]
+Box = tuple[float, float, float, float]
 ProgressCallback = Callable[[Progress], bool | None]
+InvertingCallback = Callable[[Inverting], bool | None]
 
 
 @dataclass(frozen=True)
@@ -49,6 +57,31 @@ class DragResult:
     def steps_per_second(self) -> float:
         """Latent updates per second."""
         return self.steps / self.seconds if self.seconds > 0 else 0.0
+
+
+@dataclass(frozen=True)
+class Inversion:
+    """What came of looking for a photo's latent.
+
+    ``w_plus`` float32 ``[num_ws, w_dim]``. ``matrix`` float64 ``[2, 3]``: a similarity from px ``(x, y)`` of the photo
+    to px of the picture. ``piece``, ``picture`` uint8 RGB ``[H, W, 3]``: what the photo has there, and what the latent
+    gives. ``distance`` is of the loss that ``by`` names. ``warnings``: what its user should know.
+    """
+
+    w_plus: np.ndarray
+    matrix: np.ndarray
+    piece: np.ndarray
+    picture: np.ndarray
+    steps: int
+    seconds: float
+    distance: float
+    by: str
+    warnings: tuple[str, ...] = ()
+
+    def to_picture(self, point: tuple[float, float]) -> tuple[float, float]:
+        """Where a point of the photo, px, is in the picture, px."""
+        x, y = self.matrix[:, :2] @ point + self.matrix[:, 2]
+        return float(x), float(y)
 
 
 class Session:
@@ -85,6 +118,56 @@ class Session:
     def set_latent(self, w_plus: np.ndarray) -> None:
         """Show the picture of a latent, float32 ``[num_ws, w_dim]``; the session starts anew."""
         self._post(LatentRequest(session=self.record.id, w_plus=np.asarray(w_plus, dtype=np.float32)))
+
+    def invert(
+        self,
+        photo: np.ndarray | str | Path,
+        *,
+        face: int | None = None,
+        box: Box | None = None,
+        progress: InvertingCallback | None = None,
+    ) -> Inversion:
+        """Look for the latent of a photo, and show its picture; the session starts anew.
+
+        ``photo``: a file, or uint8 RGB ``[H, W, 3]`` of any size. ``face``: which face, from 1, the largest first;
+        ``box`` (left, top, right, bottom) px of the photo: cut this out, and look for no face. ``progress`` is called
+        each step; if it returns False, the best latent so far is taken. Raises UserError for a file that is no photo,
+        or a photo without a face where the model needs one.
+        """
+        image = load_photo(photo) if isinstance(photo, str | Path) else np.asarray(photo)
+        started = time.monotonic()
+        self.app.notices.clear()
+
+        def report(now: Inverting) -> None:
+            if progress is not None and progress(now) is False:
+                self.app.cancel()
+
+        self.app.on_inverting = report
+        try:
+            self._post(LatentRequest(session=self.record.id, photo=image, face=face, box=box))
+        finally:
+            self.app.on_inverting = None
+        inverting, placed = self.app.inverting, self.app.placed
+        if inverting is None or placed is None:
+            raise DragganError("the graph gave no latent for the photo; is its source an inversion?")
+        return Inversion(
+            w_plus=self.w_plus,
+            matrix=np.asarray(placed.matrix),
+            piece=np.asarray(placed.piece),
+            picture=np.asarray(placed.picture),
+            steps=inverting.done,
+            seconds=time.monotonic() - started,
+            distance=inverting.distance,
+            by=inverting.by,
+            warnings=tuple(notice.text for notice in self.app.notices),
+        )
+
+    def photo(self) -> np.ndarray:
+        """The photo that was inverted, uint8 RGB ``[H, W, 3]``, with what was edited since in its place."""
+        self.image()
+        if self.app.pasted is None:
+            raise UserError("there is no photo in this session; invert one first")
+        return np.asarray(self.app.pasted.image)
 
     def mask(self, movable: np.ndarray | str | Path | None) -> None:
         """What may move: ``[H, W]``, nonzero = may move; or a picture file (> 127 = may move); None = everything."""
@@ -223,6 +306,7 @@ def open(
     file: str | Path | None = None,
     *,
     seed: int | None = None,
+    photo: np.ndarray | str | Path | None = None,
     truncation_psi: float = 0.7,
     launch: str = "local",
     config: str | None = None,
@@ -233,9 +317,10 @@ def open(
     """Start a graph and open a session on it.
 
     ``file``: a saved session, reopened with the parameters it was saved with; else ``seed`` chooses the first
-    picture. ``launch``: a launch file or its name. ``config``: a preset instead of the launch's own. ``set``:
-    overrides as on the command line, ``"tracker.radius=8"``. ``model``: another than the preset's; it brings a preset
-    of its own. ``lazy``: draw a picture only when :meth:`Session.image` asks for it, if this process draws.
+    picture, or it is that of ``photo``, see :meth:`Session.invert`. ``launch``: a launch file or its name. ``config``:
+    a preset instead of the launch's own. ``set``: overrides as on the command line, ``"tracker.radius=8"``. ``model``:
+    another than the preset's; it brings a preset of its own. ``lazy``: draw a picture only when :meth:`Session.image`
+    asks for it, if this process draws.
     """
     record = load_session(Path(file)) if file is not None else SessionRecord()
     model = model_to_load(model, record.model, launch, config)
@@ -248,6 +333,8 @@ def open(
             session._raise_failures()
         elif seed is not None:
             session.seed(seed, truncation_psi)
+        elif photo is not None:
+            session.invert(photo)
     except BaseException:
         session.close()
         raise

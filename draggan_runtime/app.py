@@ -32,6 +32,7 @@ from draggan_runtime.messages import (
     Message,
     NodeFailure,
     Notice,
+    Placed,
     Proceed,
     Progress,
 )
@@ -64,6 +65,8 @@ class App:
         self.restarts: dict[str, int] = {}
         self.revision = 0  # changes whenever the record does
         self.on_progress: Callable[[Progress], None] | None = None
+        self.pasted: Frame | None = None  # the photo that the picture came of, with what was edited in its place
+        self.placed: Placed | None = None
         self.inverting: Inverting | None = None  # how the last inversion of a photo went, or goes
         self.on_inverting: Callable[[Inverting], None] | None = None
         self._proceed = False  # an inversion waits to go on
@@ -388,6 +391,8 @@ class App:
         deliveries = list(deliveries)
         if any(isinstance(d.message, LatentRequest) for d in deliveries):
             self._look_no_more()
+            if not any(isinstance(d.message, LatentRequest) and d.message.w_plus is not None for d in deliveries):
+                self.pasted = self.placed = None
             if self._dragging:
                 self.cancel()
                 self._after_drag = deliveries
@@ -410,8 +415,12 @@ class App:
             self.commands.append(message)
         elif isinstance(message, Notice):
             self.notices.append(message)
+        elif isinstance(message, Frame) and delivery.port == "pasted":
+            self.pasted = message
         elif isinstance(message, Frame):
             self.frame = message
+        elif isinstance(message, Placed):
+            self.placed = message
         elif isinstance(message, Inverting):
             self._look_on(message)
         else:
@@ -434,7 +443,8 @@ class App:
         self.inverting, self._proceed, self._enough = None, False, False
 
     def _collect(self, failures: list[NodeFailure]) -> None:
-        if failures and self.looking:
+        source = self.graph.source_of(Inverting)
+        if source is not None and any(failure.node == source[0] for failure in failures):
             self._look_no_more()
         for failure in failures:
             if not any((f.node, f.exception) == (failure.node, failure.exception) for f in self.failures):

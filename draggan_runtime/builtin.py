@@ -16,6 +16,7 @@ from draggan_runtime.messages import (
     LatentRequest,
     Mask,
     Notice,
+    Placed,
     Proceed,
     Progress,
 )
@@ -73,6 +74,8 @@ class SessionKeeper(Node):
         "request": event(LatentRequest, optional=True),
         "notice": event(Notice, optional=True),
         "inverting": event(Inverting, optional=True),
+        "placed": event(Placed, optional=True),
+        "pasted": event(Frame, optional=True),
     }
     outputs = {"goal": Goal, "mask": Mask, "notice": Notice, "proceed": Proceed}
 

@@ -19,11 +19,16 @@ from draggan_runtime.errors import UserError
 from draggan_runtime.files import replacing
 
 if TYPE_CHECKING:
+    import torch
+
     from draggan_runtime.messages import Array
 
 Pixels = NDArray[np.uint8]
 
-SYNTHETIC = "http://cv.iptc.org/newscodes/digitalsourcetype/trainedAlgorithmicMedia"
+_SOURCES = "http://cv.iptc.org/newscodes/digitalsourcetype/"
+SYNTHETIC = f"{_SOURCES}trainedAlgorithmicMedia"
+#: A photo in which a part is synthetic.
+COMPOSITE = f"{_SOURCES}compositeWithTrainedAlgorithmicMedia"
 
 _PACKET = """<?xpacket begin="\ufeff" id="W5M0MpCehiHzreSzNTczkc9d"?>
 <x:xmpmeta xmlns:x="adobe:ns:meta/">
@@ -45,6 +50,11 @@ _SESSION_CHUNK = b"drGN"
 UNREADABLE = (OSError, SyntaxError, ValueError, EOFError, struct.error, Image.DecompressionBombError)
 
 
+def to_uint8(image: torch.Tensor) -> torch.Tensor:
+    """uint8 ``[H, W, 3]`` of a picture ``[3, H, W]``: ``(x + 1) * 127.5``, rounded half up, clamped."""
+    return image.mul(127.5).add_(128).clamp_(0, 255).byte().permute(1, 2, 0).contiguous()
+
+
 def software() -> str:
     """Name and version of this program, for a file's metadata."""
     try:
@@ -53,9 +63,9 @@ def software() -> str:
         return "draggan-runtime"
 
 
-def xmp_packet() -> str:
-    """The XMP packet that marks a file as made by a trained generator."""
-    return _PACKET.format(software=software(), source=SYNTHETIC)
+def xmp_packet(source: str = SYNTHETIC) -> str:
+    """The XMP packet that marks a file as made by a trained generator, or partly so."""
+    return _PACKET.format(software=software(), source=source)
 
 
 def pixels(image: Array) -> Pixels:
@@ -87,16 +97,20 @@ def watermarked(image: Pixels) -> Pixels:
     return np.array(picture)
 
 
-def save_png(path: Path | str, image: Array, watermark: bool = False, session: bytes = b"") -> None:
+def save_png(
+    path: Path | str, image: Array, watermark: bool = False, session: bytes = b"", source: str = SYNTHETIC
+) -> None:
     """Write ``image`` (uint8 RGB ``[H, W, 3]``) as a PNG that says it is synthetic; ``watermark`` also draws it.
 
-    ``session``: a session as bytes, for the picture to carry. The file appears whole or not at all. Raises UserError
-    if the folder cannot be written.
+    ``source``: IPTC's DigitalSourceType, if it is another, or "" for a picture that is real. ``session``: a
+    session as bytes, for the picture to carry. The file appears whole or not at all. Raises UserError if the folder
+    cannot be written.
     """
     array = pixels(image)
     text = PngImagePlugin.PngInfo()
     text.add_text("Software", software())
-    text.add_itxt("XML:com.adobe.xmp", xmp_packet())
+    if source:
+        text.add_itxt("XML:com.adobe.xmp", xmp_packet(source))
     if session:
         text.add(_SESSION_CHUNK, session)
     with replacing(Path(path)) as part:

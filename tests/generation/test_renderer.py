@@ -2,10 +2,11 @@
 
 import numpy as np
 import torch
-from draggan_nodes.generation.renderer import Renderer, RendererParams, to_uint8
+from draggan_nodes.generation.renderer import Renderer, RendererParams
 
 from draggan_runtime.messages import Latent
 from draggan_runtime.node import Context, NoState, Turn
+from draggan_runtime.pictures import to_uint8
 
 
 def test_pixels_are_rounded_and_clamped():

@@ -139,7 +139,7 @@ def test_the_layouts_differ_in_nothing_but_the_layout() -> None:
 
 def test_live_keeps_the_window_in_the_driver_and_the_engine_out_of_it() -> None:
     graph = load_launch("live")
-    assert graph.containers["ui"].nodes == ("capture", "session", "display", "film")
+    assert graph.containers["ui"].nodes == ("capture", "paste", "session", "display", "film")
     assert graph.containers["engine"].nodes == (
         "source", "generator", "tracker", "texture", "motion", "drag", "renderer",
     )  # fmt: skip

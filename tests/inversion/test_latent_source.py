@@ -13,6 +13,8 @@ def answer(request, **params):
     node = LatentSource(LatentSourceParams(**params), Context("source"))
     turn = Turn(request.session, request.step, {"request": request}, NoState())
     node.step([turn])
+    if turn.failure:
+        raise turn.failure
     [(port, latent)] = turn.emitted
     assert port == "latent"
     return latent

@@ -16,15 +16,10 @@ from draggan_runtime import models
 from draggan_runtime.errors import UserError
 from draggan_runtime.messages import Frame, Latent
 from draggan_runtime.node import Node, NodeParams, Turn, event
-from draggan_runtime.pictures import Pixels
+from draggan_runtime.pictures import Pixels, to_uint8
 
 NO_PREVIEW = "none"
 _ROWS = 64  # at most, of the map that previews come from unless one is named: the next one costs twice as much
-
-
-def to_uint8(image: torch.Tensor) -> torch.Tensor:
-    """uint8 ``[H, W, 3]`` of a picture ``[3, H, W]``: ``(x + 1) * 127.5``, rounded half up, clamped."""
-    return image.mul(127.5).add_(128).clamp_(0, 255).to(torch.uint8).permute(1, 2, 0).contiguous()
 
 
 class RendererParams(NodeParams):

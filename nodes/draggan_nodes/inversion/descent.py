@@ -52,11 +52,6 @@ class Descent:
         self._x = ((self.best - network.w_mean) @ self._whitening.T).requires_grad_()
         self._adam = torch.optim.Adam([self._x], betas=BETAS)
 
-    @property
-    def latent(self) -> torch.Tensor:
-        """w_plus ``[num_ws, w_dim]`` as it is now."""
-        return self.network.w_mean + self._x.detach() @ self._spread.T
-
     def step(self) -> None:
         """One step; afterwards ``best``, and its ``distance`` from the photo, are those of the best one looked at."""
         w_plus = self.network.w_mean + self._x @ self._spread.T

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 from pydantic import Field
@@ -37,7 +37,7 @@ class LatentSource(Node):
     in its photo the picture belongs.
     """
 
-    Params = LatentSourceParams
+    Params: ClassVar[type[NodeParams]] = LatentSourceParams
     inputs = {"request": event(LatentRequest), "proceed": event(Proceed, optional=True)}
     outputs = {"latent": Latent, "inverting": Inverting, "placed": Placed, "notice": Notice}
 

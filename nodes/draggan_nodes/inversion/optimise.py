@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Literal
+from typing import ClassVar, Literal
 
 import torch
 from pydantic import Field
@@ -11,6 +11,7 @@ from pydantic import Field
 from draggan_nodes.inversion.descent import Descent, Pace
 from draggan_nodes.inversion.likeness import Likeness, perceptual_or_not
 from draggan_nodes.inversion.photo_source import PhotoSource, PhotoSourceParams, Search
+from draggan_runtime.node import NodeParams
 
 
 class OptimiseParams(PhotoSourceParams):
@@ -26,7 +27,7 @@ class OptimiseParams(PhotoSourceParams):
 class OptimiseSource(PhotoSource):
     """Descends in W+ from the mean of w."""
 
-    Params = OptimiseParams
+    Params: ClassVar[type[NodeParams]] = OptimiseParams
 
     def search(self, photo: torch.Tensor) -> tuple[Search, Sequence[str]]:
         params: OptimiseParams = self.params

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol, cast
+from typing import Any, ClassVar, Protocol, cast
 
 import torch
 from pydantic import Field
@@ -15,7 +15,8 @@ from draggan_nodes.inversion.latent import LatentSource, LatentSourceParams
 from draggan_nodes.inversion.network import Invertible
 from draggan_runtime import models
 from draggan_runtime.messages import Inverting, Latent, LatentRequest, Notice, Placed, Proceed
-from draggan_runtime.node import Turn
+from draggan_runtime.node import NodeParams, Turn
+from draggan_runtime.pictures import to_uint8
 
 #: s between two pictures of a search for its user to see.
 SHOW = 3.0
@@ -55,7 +56,7 @@ class PhotoState:
 class PhotoSource(LatentSource):
     """A latent for seeds, saved latents, and photos: of a photo in as many steps as its search takes."""
 
-    Params = PhotoSourceParams
+    Params: ClassVar[type[NodeParams]] = PhotoSourceParams
     State = PhotoState
     fixed = frozenset({"model"})
 
