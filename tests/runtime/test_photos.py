@@ -19,9 +19,8 @@ ORIENTATION = 0x0112
 def scene(height: int = 96, width: int = 128) -> np.ndarray:
     """Smooth, so that JPEG keeps it, and different in every corner and channel."""
     y, x = np.mgrid[:height, :width]
-    return np.stack([x * 200 // width + 20, y * 180 // height + 40, (x + y) * 60 // height + 30], axis=2).astype(
-        np.uint8
-    )
+    channels = x * 200 // width + 20, y * 180 // height + 40, (x + y) * 60 // height + 30
+    return np.stack(channels, axis=2).astype(np.uint8)
 
 
 def saved(path: Path, pixels: np.ndarray | Image.Image, **more: object) -> Path:
