@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import io
 import threading
+import warnings
 from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
@@ -22,7 +23,7 @@ LARGEST = 201
 SMALLEST = 64
 
 # No format whose reader runs another program (EPS), or that holds no photograph.
-_FORMATS = ("JPEG", "MPO", "PNG", "WEBP", "TIFF", "BMP", "GIF", "JPEG2000", "AVIF", "PPM")
+_FORMATS = ("JPEG", "PNG", "WEBP", "TIFF", "BMP", "GIF", "JPEG2000", "AVIF", "PPM")
 _ADVICE = "give a JPEG, PNG, WebP or TIFF file"
 
 _ROWS = 256
@@ -50,7 +51,7 @@ def load_photo(path: Path | str) -> Pixels:
     """
     path = Path(path)
     try:
-        with _any_size(), Image.open(path, formats=_FORMATS) as picture:
+        with _any_size(), Image.open(path, formats=_formats()) as picture:
             _check_size(picture, path)
             picture.load()
             return _upright(_rgb(picture, path), _orientation(picture))
@@ -60,10 +61,15 @@ def load_photo(path: Path | str) -> Pixels:
         raise UserError(f"cannot read photo {path}: {_reason(path, error)}; {_ADVICE}") from error
 
 
+def _formats() -> list[str]:
+    Image.init()
+    return [name for name in _FORMATS if name in Image.OPEN]  # some builds of Pillow lack AVIF or JPEG 2000
+
+
 @contextlib.contextmanager
 def _any_size() -> Iterator[None]:
-    """Pillow's own limit, which warns on stderr from 90 megapixels and refuses from 180, gives way to ours."""
-    with _LIMIT:
+    """Pillow's own limit of 180 megapixels gives way to ours. Of damaged EXIF data it does not warn on stderr."""
+    with _LIMIT, warnings.catch_warnings(action="ignore"):
         limit, Image.MAX_IMAGE_PIXELS = Image.MAX_IMAGE_PIXELS, None
         try:
             yield

@@ -28,6 +28,8 @@ _POWER = 6
 _SAME, _CHANGED = 2.0, 8.0
 #: A neighbourhood's size and how far beyond a change its old outlines may lie, in sides of the crop.
 _NEAR, _MARGIN = 0.008, 0.02
+#: From about this difference of photo and crop on, grey levels, they show different things and not another light.
+_OTHER = 20.0
 
 _BAND = 256
 
@@ -112,17 +114,21 @@ def _carried(original: Map, before: Map, after: Map, unchanged: Map, border: Map
     weight = unchanged + border
     share = np.where(weight > 0, unchanged / np.maximum(weight, 1e-6), 0)[:, :, None]
     off = original - after + share * (after - before)
-    return _filled(off, np.maximum(unchanged, border))
+    known = np.maximum(unchanged, border)
+    # A curtain in the photo where the model has a wall says nothing about the light on the face.
+    trust = 1 / (1 + (np.abs(off).max(axis=2) / _OTHER) ** 2)
+    return _filled(off, known, known * trust)
 
 
-def _filled(values: Map, known: Map) -> Map:
-    """``values [H, W, C]`` where ``known [H, W]`` is 1, smoothly continued where it is less."""
+def _filled(values: Map, known: Map, weight: Map) -> Map:
+    """``values [H, W, C]`` where ``known [H, W]`` is 1, else their smooth continuation; ``weight`` says what counts."""
     height, width = known.shape
     if min(height, width) == 1:
-        mean = (values * known[:, :, None]).sum(axis=(0, 1)) / max(float(known.sum()), 1e-6)
+        mean = (values * weight[:, :, None]).sum(axis=(0, 1)) / max(float(weight.sum()), 1e-6)
         return np.broadcast_to(mean, values.shape).astype(np.float32)
-    weights = cv2.pyrDown(known)
-    sums = cv2.pyrDown(values * known[:, :, None])
-    coarse = _filled(sums / np.maximum(weights, 1e-6)[:, :, None], np.minimum(1, 4 * weights))
+    weights = cv2.pyrDown(weight)
+    sums = cv2.pyrDown(values * weight[:, :, None])
+    there = np.minimum(1, 4 * weights)
+    coarse = _filled(sums / np.maximum(weights, 1e-6)[:, :, None], there, there)
     below = cv2.pyrUp(coarse, dstsize=(width, height))
     return np.asarray(below + (values - below) * known[:, :, None], np.float32)

@@ -32,9 +32,11 @@ def warped(image: Image, matrix: Affine, size: tuple[int, int], *, reflect: bool
     it shrinks, each pixel of the result is the mean of what it covers. Around ``image`` lies zero, or with ``reflect``
     its mirror image. Only the part of ``image`` that is seen is read.
     """
-    scale = math.sqrt(abs(np.linalg.det(matrix[:, :2])))
-    step = max(1, int(0.5 / scale))
+    scale = math.hypot(*matrix[:, 0])
+    step = max(1, int(0.5 / scale + 1e-9))
     x0, y0, x1, y1 = _seen(matrix, size, margin=4 * step + 4)
+    # On the grid of the whole image, so that halving it is exact wherever the crop begins.
+    x0, y0 = x0 // step * step, y0 // step * step
     columns, rows = -(-(x1 - x0) // step), -(-(y1 - y0) // step)
     part = _cut(image, (x0, y0, x0 + columns * step, y0 + rows * step), reflect)
     if step > 1:
