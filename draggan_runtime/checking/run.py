@@ -164,6 +164,9 @@ def _call(node: Node, turns: list[Turn]) -> None:
         node.step(turns)
     except Exception as error:
         raise BrokenError(f"step raised {said(error, type(node))}") from error
+    for turn in turns:
+        if turn.failure is not None:
+            raise BrokenError(f"a turn failed: {said(turn.failure, type(node))}")
 
 
 def _check_gradient(port: str, gradient: FeatureGradient, features: Features) -> None:

@@ -25,12 +25,15 @@ from draggan_runtime.messages import (
     Frame,
     Goal,
     Handles,
+    Inverting,
     Latent,
     LatentRequest,
     Mask,
     Message,
     NeedBoxes,
+    Placed,
     PointPair,
+    Proceed,
     Progress,
     View,
 )
@@ -171,6 +174,10 @@ class SyntheticSession:
         image = self._map("rgb", step)[0].mul(60).add(128).clamp(0, 255).to(torch.uint8)
         return Frame(image=image.permute(1, 2, 0).contiguous(), **self._who(step))
 
+    def _placed(self, step: int) -> Placed:
+        image = np.asarray(self._frame(step).image)
+        return Placed(matrix=np.eye(2, 3), piece=image, picture=image, **self._who(step))
+
     def _progress(self, step: int) -> Progress:
         positions = self.positions(step)
         return Progress(
@@ -200,6 +207,9 @@ _MAKERS: Mapping[type[Message], Callable[[SyntheticSession, int], Message]] = {
     Frame: SyntheticSession._frame,
     Progress: SyntheticSession._progress,
     Command: lambda s, step: Command(verb="stop", **s._who(step)),
+    Inverting: lambda s, step: Inverting(done=step, of=10, distance=1 / (1 + step), by="", **s._who(step)),
+    Proceed: lambda s, step: Proceed(**s._who(step)),
+    Placed: SyntheticSession._placed,
 }
 ORDER = tuple(_MAKERS)
 #: What a session sends once, when a picture is chosen and a drag begins.

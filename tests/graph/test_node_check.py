@@ -297,7 +297,16 @@ def test_what_is_no_node_is_said_in_a_line(files: Files) -> None:
 
 @pytest.mark.parametrize(
     "impl",
-    ["tracking/nearest", "tracking/none", "motion/supervision", "inversion/latent", "capture/script", "display/files"],
+    [
+        "tracking/nearest",
+        "tracking/none",
+        "motion/supervision",
+        "inversion/latent",
+        "inversion/optimise",
+        "inversion/paste",
+        "capture/script",
+        "display/files",
+    ],
 )
 def test_the_project_s_nodes_pass(impl: str) -> None:
     assert failures(check_node(impl)) == {}
