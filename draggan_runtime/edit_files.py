@@ -11,6 +11,8 @@ from draggan_runtime.api import Pair, ProgressCallback, Session
 from draggan_runtime.files import write_atomically
 
 SESSION, RESULT = "edit.draggan", "result.json"
+#: Of an edit of a photo: the photo, with what was edited in its place.
+PHOTO = "photo.png"
 FILES = ("before.png", "after.png", "overlay.png", SESSION, RESULT)
 
 

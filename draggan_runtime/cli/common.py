@@ -26,6 +26,16 @@ SetOption = Annotated[
     typer.Option("--set", metavar="NODE.PARAM=VALUE", help="Override, for example tracker.radius=8. Repeatable."),
 ]
 
+FaceOption = Annotated[
+    int | None, typer.Option(min=1, help="Which of a photo's faces, the largest is 1.", show_default=False)
+]
+BoxOption = Annotated[
+    str | None,
+    typer.Option(metavar="L,T,R,B", help="Cut this out of the photo, px, instead of looking for a face."),
+]
+
+INTERRUPTED = 130
+
 _POINT = re.compile(r"^\s*([\d.+-]+)\s*,\s*([\d.+-]+)\s*:\s*([\d.+-]+)\s*,\s*([\d.+-]+)\s*$")
 
 
@@ -41,6 +51,17 @@ def parse_point(text: str) -> tuple[tuple[float, float], tuple[float, float]]:
             f"--point {text}: not a point pair; write X,Y:X,Y (handle:target), for example 512,590:560,590"
         ) from None
     return (x, y), (tx, ty)
+
+
+def parse_box(text: str | None) -> tuple[float, float, float, float] | None:
+    """``LEFT,TOP,RIGHT,BOTTOM``, px. Raises UserError."""
+    if text is None:
+        return None
+    try:
+        left, top, right, bottom = map(float, text.split(","))
+    except ValueError:
+        raise UserError(f"--box {text}: not a box; write LEFT,TOP,RIGHT,BOTTOM, for example 100,50,900,850") from None
+    return left, top, right, bottom
 
 
 def override(key: str, value: Any) -> str:

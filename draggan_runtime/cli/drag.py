@@ -10,18 +10,29 @@ import typer
 
 from draggan_runtime import api, cost_file, models
 from draggan_runtime.batch import RESULTS, Batch, BatchProgress
-from draggan_runtime.cli.common import Format, FormatOption, SetOption, override, parse_point, print_json
+from draggan_runtime.cli.common import (
+    INTERRUPTED,
+    BoxOption,
+    FaceOption,
+    Format,
+    FormatOption,
+    SetOption,
+    override,
+    parse_box,
+    parse_point,
+    print_json,
+)
+from draggan_runtime.cli.invert import watch_inversion
 from draggan_runtime.cli.progress import watched
-from draggan_runtime.edit_files import FILES, drag_to_files
+from draggan_runtime.edit_files import FILES, PHOTO, drag_to_files
 from draggan_runtime.errors import UserError
 from draggan_runtime.files import writable_folder
 from draggan_runtime.graph import load_launch
 from draggan_runtime.graph.lasting import model_of, model_to_load
 from draggan_runtime.messages import Progress
-from draggan_runtime.pictures import load_mask
+from draggan_runtime.photos import load_photo
+from draggan_runtime.pictures import COMPOSITE, load_mask, save_png
 from draggan_runtime.session import SessionRecord, load_session
-
-INTERRUPTED = 130
 
 
 def drag(
@@ -34,6 +45,11 @@ def drag(
     session: Annotated[
         Path | None, typer.Option("--open", help="Go on from a saved session instead of a seed: .draggan, or a PNG.")
     ] = None,
+    image: Annotated[
+        Path | None, typer.Option(metavar="PHOTO", help="Drag a photo; points are px of it. Also writes photo.png.")
+    ] = None,
+    face: FaceOption = None,
+    box: BoxOption = None,
     batch: Annotated[Path | None, typer.Option(metavar="EDITS.jsonl", help="Make a file's edits, a line each.")] = None,
     truncation_psi: Annotated[float, typer.Option(min=0, max=1.5, help="Truncation toward the mean face.")] = 0.7,
     mask: Annotated[Path | None, typer.Option(help="8-bit picture of what may move (> 127).")] = None,
@@ -52,6 +68,7 @@ def drag(
     draggan drag --seed 7 --point 512,590:560,590 --out out
     draggan drag --seed 7 --point 512,590:560,590 --mask face.png --video out/edit.mp4 --out out
     draggan drag --open out/edit.draggan --point 560,590:512,590 --out back
+    draggan drag --image me.jpg --point 812,690:812,670 --out out
     draggan drag --batch edits.jsonl --out out
 
     Exit code 0 also when --max-steps ends the drag; result.json says why it stopped.
@@ -71,7 +88,7 @@ def drag(
     overrides = [override("display.watermark", watermark), override("drag.max_steps", max_steps)]
     overrides += set_ or []
     if batch is not None:
-        own = {"--seed": seed, "--point": point, "--open": session, "--mask": mask, "--video": video}
+        own = {"--seed": seed, "--point": point, "--open": session, "--mask": mask, "--video": video, "--image": image}
         if given := [name for name, value in own.items() if value is not None]:
             raise UserError(f"--batch and {given[0]} exclude each other; the lines of {batch} say what to edit")
         edits = Batch(
@@ -79,10 +96,15 @@ def drag(
         )
         _drag_all(edits, format_)
         return
-    if session is None and seed is None:
-        raise UserError("no picture to drag; give --seed N, --open FILE.draggan or --batch FILE.jsonl")
-    if session is not None and seed is not None:
-        raise UserError("--seed and --open both say where the picture comes from; give one of them")
+    where = {"--seed": seed, "--open": session, "--image": image}
+    given = [name for name, value in where.items() if value is not None]
+    if not given:
+        raise UserError("no picture to drag; give --seed N, --open FILE.draggan, --image PHOTO or --batch FILE.jsonl")
+    if len(given) > 1:
+        raise UserError(f"{' and '.join(given)} both say where the picture comes from; give one of them")
+    edges = parse_box(box)
+    if image is None and (face is not None or edges is not None):
+        raise UserError("--face and --box say what to take of a photo; give one with --image PHOTO")
     if not point:
         raise UserError("no point to drag; give --point X,Y:X,Y (handle:target), for example 512,590:560,590")
     points = [parse_point(text) for text in point]
@@ -91,10 +113,17 @@ def drag(
         writable_folder(video.resolve().parent)
         overrides.insert(0, override("display.video", str(video.resolve())))
     launch = launch or ("record" if video else "local")
-    _check(points, mask, session, launch, config, model, overrides)
+    photo = load_photo(image) if image is not None else None
+    # Where the points of a photo lie in the picture is known only when its face is found.
+    _check([] if image is not None else points, mask, session, launch, config, model, overrides)
     with api.open(
         session, seed=seed, truncation_psi=truncation_psi, launch=launch, config=config, set=overrides, model=model
     ) as running:
+        if photo is not None:
+            found, _ = watch_inversion(running, photo, face, edges)
+            for warning in found.warnings:
+                print(f"draggan: {warning}", file=sys.stderr)
+            points = [(found.to_picture(handle), found.to_picture(target)) for handle, target in points]
         if mask is not None:
             running.mask(mask)
         with watched(max_steps, "{task.completed} steps") as watch:
@@ -104,12 +133,15 @@ def drag(
                 return not watch.interrupted
 
             made = drag_to_files(running, points, out, launch, report)
+        if photo is not None:
+            save_png(out / PHOTO, running.photo(), watermark=watermark, source=COMPOSITE)
         cost_file.save(running.app)
+    written = FILES + ((PHOTO,) if photo is not None else ())
     if format_ is Format.json:
         print_json(made)
     else:
         print(_ended(made))
-        print("\n".join(str(path) for path in [*(out / name for name in FILES), *([video] if video else [])]))
+        print("\n".join(str(path) for path in [*(out / name for name in written), *([video] if video else [])]))
     for warning in made.get("warnings", ()):
         print(f"draggan: {warning}", file=sys.stderr)
     if "error" in made:

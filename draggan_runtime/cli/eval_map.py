@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from draggan_runtime import models
-from draggan_runtime.cli.eval_run import INTERRUPTED
+from draggan_runtime.cli.common import INTERRUPTED
 from draggan_runtime.cli.progress import Watch, watched
 
 

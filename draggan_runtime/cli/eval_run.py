@@ -13,7 +13,7 @@ from rich.console import Console
 from rich.measure import Measurement
 from rich.table import Table
 
-from draggan_runtime.cli.common import Format, print_json
+from draggan_runtime.cli.common import INTERRUPTED, Format, print_json
 from draggan_runtime.cli.progress import watched
 from draggan_runtime.errors import UserError
 from draggan_runtime.evaluation.methods import Method
@@ -22,7 +22,6 @@ from draggan_runtime.evaluation.protocol import Evaluated
 if TYPE_CHECKING:
     from draggan_runtime.evaluation.runner import EvalProgress
 
-INTERRUPTED = 130
 _SAID = 3  # how many cases under way fit the bar
 
 

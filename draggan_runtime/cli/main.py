@@ -17,6 +17,7 @@ app = typer.Typer(
     \b
     draggan launch live                                   the window
     draggan drag --seed 7 --point 512,590:560,590 --out out   one edit, no window
+    draggan invert me.jpg --out me                        the latent of a photo
     draggan doctor                                        is this machine fit?
     """,
     no_args_is_help=True,
@@ -42,6 +43,7 @@ def _commands() -> None:
         eval,
         fuzz,
         graph,
+        invert,
         launch,
         models,
         nodes,
@@ -52,6 +54,7 @@ def _commands() -> None:
 
     app.command("launch")(launch.launch)
     app.command("drag")(drag.drag)
+    app.command("invert")(invert.invert)
     app.command("doctor")(doctor.doctor)
     app.command("top")(top.top)
     app.command("soak")(soak.soak)
