@@ -53,13 +53,29 @@ def test_the_unedited_crop_changes_nothing(scale):
 
 
 @pytest.mark.parametrize("scale", PLACES)
-def test_a_crop_that_must_be_replaced_as_a_whole_is_laid_where_it_was(scale):
-    """A constant other colour counts as a change everywhere; fitted to the photo it is the photo, resampled twice."""
-    photo, placement = texture(), place(scale)
-    lighter = np.clip(crop(photo, placement).astype(int) // 2 + 60, 0, 255).astype(np.uint8)
-    dimmed = (photo // 2 + 60).astype(np.uint8)
-    result = paste(dimmed, np.clip(lighter + 25, 0, 255).astype(np.uint8), None, placement)
-    assert changed(result, dimmed)[inside(photo, placement)].mean() < 1
+def test_a_crop_that_is_replaced_as_a_whole_is_laid_where_it_was(scale):
+    """The same photo in less light is pasted over itself: fitted to it, it is the photo, resampled twice."""
+    photo, placement = texture() // 2 + 60, place(scale)
+    darker = crop(photo, placement) - np.uint8(40)
+    assert changed(paste(photo, darker, None, placement), photo)[inside(photo, placement)].mean() < 1
+
+
+@pytest.mark.parametrize("scale", PLACES)
+def test_what_is_pasted_lies_in_its_place_to_a_tenth_of_a_pixel(scale):
+    placement, pasted = place(scale), cv2.GaussianBlur(texture(), (0, 0), 2)
+    wall = np.full_like(pasted, 128)
+    result = paste(wall, crop(pasted, placement), None, placement)
+    half = round(70 / scale)
+    part = np.s_[255 - half : 255 + half, 310 - half : 310 + half]
+    a, b = (fine(picture)[part] for picture in (pasted, result))
+    slopes = np.stack([np.gradient(a, axis=1), np.gradient(a, axis=0)], axis=-1)
+    offset = np.linalg.lstsq(slopes.reshape(-1, 2), (a - b).reshape(-1), rcond=None)[0]
+    assert np.abs(offset).max() < 0.1
+
+
+def fine(picture):
+    """Without its large waves, which are fitted to the photo's."""
+    return picture - cv2.GaussianBlur(picture.astype(float), (0, 0), 8)
 
 
 @pytest.mark.parametrize("scale", PLACES)
