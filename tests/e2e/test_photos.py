@@ -1,0 +1,211 @@
+"""A person's own photo: cut out, inverted step by step, dragged, and put back."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+
+import cv2
+import numpy as np
+import pytest
+from PIL import Image
+
+import draggan_runtime as draggan
+from draggan_runtime.errors import DragganError, UserError
+from draggan_runtime.messages import Command, LatentRequest
+
+LEVELS = ['tracker.level="64"', 'motion.level="64"', 'texture.level="64"']
+SMALL = [*LEVELS, "source.perceptual=no", "source.cut=centre", "source.learning_rate=0.1"]
+
+
+def command(*arguments: str) -> subprocess.CompletedProcess:
+    return subprocess.run(
+        [sys.executable, "-m", "draggan_runtime", *arguments], capture_output=True, text=True, timeout=600, check=False
+    )
+
+
+def opened(steps: int, launch: str = "local"):
+    return draggan.open(model="stylegan2:64", launch=launch, set=[*SMALL, f"source.steps={steps}"])
+
+
+@pytest.fixture(scope="module")
+def photo() -> np.ndarray:
+    """A picture that the model could have drawn, in the middle of a larger one: uint8 [80, 100, 3]."""
+    with draggan.open(model="stylegan2:64", seed=4, set=LEVELS) as session:
+        middle = session.image()
+    image = np.full((80, 100, 3), 200, np.uint8)
+    image[8:72, 18:82] = middle
+    return image
+
+
+def test_a_photo_becomes_a_latent_that_is_dragged_and_pasted_back(photo):
+    steps = []
+    with opened(8) as session:
+        found = session.invert(photo, box=(18, 8, 82, 72), progress=lambda now: steps.append(now.done))
+        np.testing.assert_array_equal(found.piece, photo[8:72, 18:82])
+        np.testing.assert_array_equal(found.picture, session.image())
+        assert steps == list(range(9))
+        assert (found.steps, found.by) == (8, "pixels")
+        assert found.to_picture((18, 8)) == pytest.approx((0, 0))
+        np.testing.assert_array_equal(session.photo(), photo)
+        result = session.drag([((30, 30), (36, 30))], max_steps=4)
+        assert result.steps == 4
+        pasted = session.photo()
+        assert pasted.shape == photo.shape
+        changed = (pasted != photo).any(axis=2)
+        assert changed.any()
+        changed[8:72, 18:82] = False
+        assert not changed.any()
+        session.undo()
+        np.testing.assert_array_equal(session.photo(), photo)
+        np.testing.assert_array_equal(session.w_plus, found.w_plus)
+
+
+def test_an_edit_stays_near_the_photo_s_latent_and_not_near_one_on_the_way(photo):
+    with opened(6) as session:
+        found = session.invert(photo)
+        np.testing.assert_array_equal(session.record.anchor, found.w_plus)
+
+
+def test_a_search_that_is_stopped_gives_the_best_so_far(photo):
+    with opened(1000) as session:
+        found = session.invert(photo, progress=lambda now: now.done < 3)
+        assert found.steps == 3
+        np.testing.assert_array_equal(session.w_plus, found.w_plus)
+        assert session.drag([((30, 30), (33, 30))], max_steps=2).steps == 2
+
+
+def test_nothing_is_dragged_while_the_latent_is_looked_for(photo):
+    with opened(1000) as session:
+        app = session.app
+        app.post(LatentRequest(session=app.record.id, photo=photo))
+        for _ in range(3):
+            app.pump()
+        assert app.looking
+        assert app.inverting.done >= 2
+        session.app.record.points = draggan.api.checked_pairs([((30, 30), (33, 30))], (64, 64))
+        with pytest.raises(UserError, match="still being looked for"):
+            app.start_drag()
+        app.post(LatentRequest(session=app.record.id, seed=3))  # another picture ends the search
+        app.run_until_settled()
+        assert not app.looking
+        with draggan.open(model="stylegan2:64", seed=3, set=LEVELS) as other:
+            np.testing.assert_array_equal(other.image(), session.image())
+        with pytest.raises(UserError, match="no photo in this session"):
+            session.photo()
+
+
+@pytest.mark.parametrize("launch", ["live-headless", "spread"])
+def test_engines_in_other_processes_find_the_same_latent(photo, launch):
+    latents = []
+    for layout in ("local", launch):
+        with draggan.open(
+            model="stylegan2:64",
+            launch=layout,
+            set=[*SMALL, "source.steps=4", *(f"{c}.threads=1" for c in containers(layout))],
+        ) as session:
+            latents.append(session.invert(photo).w_plus)
+            session.drag([((30, 30), (36, 30))], max_steps=2)
+            latents.append(session.photo())
+    np.testing.assert_array_equal(latents[0], latents[2])
+    np.testing.assert_array_equal(latents[1], latents[3])
+
+
+def containers(layout: str) -> list[str]:
+    from draggan_runtime.graph import load_launch
+
+    return [name for name, spec in load_launch(layout).containers.items() if name not in ("ui",)]
+
+
+def test_a_photo_without_a_face_is_refused_and_the_session_goes_on():
+    with draggan.open(seed=7) as session:
+        before = session.image()
+        with pytest.raises(DragganError, match="no face was found"):
+            session.invert(np.full((300, 400, 3), 128, np.uint8))
+        np.testing.assert_array_equal(session.image(), before)
+
+
+@pytest.fixture(scope="module")
+def portrait(tmp_path_factory):
+    """A face of the default model in a larger photo, smaller and turned; its file, and px of the face to px of it."""
+    with draggan.open(seed=7) as session:
+        face = session.image()
+    turn = cv2.getRotationMatrix2D((512, 512), 8, 0.5)
+    turn[:, 2] += (700 - 512, 500 - 512)
+    file = tmp_path_factory.mktemp("photo") / "me.jpg"
+    Image.fromarray(cv2.warpAffine(face, turn, (1400, 1000), borderValue=(120, 140, 160), flags=cv2.INTER_AREA)).save(
+        file, quality=95
+    )
+    return file, turn
+
+
+def test_the_command_inverts_a_portrait(portrait, tmp_path):
+    file, turn = portrait
+    done = command("invert", str(file), "--out", str(tmp_path), "--set", "source.steps=4", "--format", "json")
+    assert done.returncode == 0, done.stderr
+    made = json.loads(done.stdout)
+    assert made == json.loads((tmp_path / "result.json").read_text())
+    assert (made["steps"], made["photo"], made["model"]) == (4, "me.jpg", "ffhq")
+    nose = turn @ (512, 590, 1)
+    found = np.array(made["photo_to_picture"]) @ (*nose, 1)
+    assert np.hypot(*(found - (512, 590))) < 16  # FFHQ's own alignment of the face in the model's picture is as exact
+    assert np.load(tmp_path / "latent.npy").shape == (23, 512)
+    sides = np.asarray(Image.open(tmp_path / "side-by-side.png"))
+    np.testing.assert_array_equal(sides[:, :1024], np.asarray(Image.open(tmp_path / "piece.png")))
+    assert b"trainedAlgorithmicMedia" not in (tmp_path / "piece.png").read_bytes()
+    reopened = draggan.open(tmp_path / "edit.draggan")
+    with reopened:
+        np.testing.assert_array_equal(reopened.w_plus, np.load(tmp_path / "latent.npy"))
+
+
+def test_a_portrait_is_dragged_by_points_of_the_photo(portrait, tmp_path):
+    file, turn = portrait
+    (x, y), (tx, ty) = turn @ (512, 590, 1), turn @ (540, 590, 1)
+    done = command(
+        "drag", "--image", str(file), "--point", f"{x:.1f},{y:.1f}:{tx:.1f},{ty:.1f}", "--max-steps", "3",
+        "--set", "source.steps=2", "--out", str(tmp_path), "--format", "json",
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    (point,) = json.loads(done.stdout)["points"]
+    np.testing.assert_allclose(point["handle"], (512, 590), atol=16)
+    assert np.hypot(*np.subtract(point["target"], point["handle"])) == pytest.approx(28, rel=0.05)
+    photo, pasted = (np.asarray(Image.open(f)) for f in (file, tmp_path / "photo.png"))
+    assert pasted.shape == photo.shape
+    np.testing.assert_array_equal(pasted[:, :300], photo[:, :300])
+    assert b"compositeWithTrainedAlgorithmicMedia" in (tmp_path / "photo.png").read_bytes()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        (["invert", "no.jpg", "--out", "o"], "no.jpg"),
+        (["invert", "text.jpg", "--out", "o"], "text.jpg"),
+        (["invert", "grey.png", "--box", "1,2,3", "--out", "o"], "--box 1,2,3: not a box"),
+        (["invert", "grey.png", "--out", "o"], "no face was found"),
+        (["drag", "--image", "grey.png", "--seed", "1", "--point", "1,1:2,2", "--out", "o"], "--seed and --image"),
+        (["drag", "--seed", "1", "--face", "2", "--point", "1,1:2,2", "--out", "o"], "with --image PHOTO"),
+    ],
+)
+def test_what_cannot_be_inverted_is_said_in_a_line(tmp_path, monkeypatch, arguments, says):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "text.jpg").write_text("I am no picture")
+    Image.new("L", (200, 200), 90).save(tmp_path / "grey.png")
+    done = command(*arguments)
+    assert done.returncode in (1, 2)
+    assert len(done.stderr.strip().splitlines()) == 1, done.stderr
+    assert says in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_stop_is_a_command_too(photo):
+    """What a window's key sends."""
+    with opened(1000) as session:
+        app = session.app
+        app.post(LatentRequest(session=app.record.id, photo=photo))
+        app.pump()
+        app.post(Command(session=app.record.id, verb="stop"))
+        assert [c.verb for c in app.commands] == ["stop"]
+        app.cancel()
+        app.run_until_settled()
+        assert app.inverting.finished
