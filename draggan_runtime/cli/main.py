@@ -50,11 +50,13 @@ def _commands() -> None:
         session,
         soak,
         top,
+        train,
     )
 
     app.command("launch")(launch.launch)
     app.command("drag")(drag.drag)
     app.command("invert")(invert.invert)
+    app.command("train")(train.train)
     app.command("doctor")(doctor.doctor)
     app.command("top")(top.top)
     app.command("soak")(soak.soak)

@@ -9,6 +9,8 @@ import torch
 from pydantic import Field
 
 from draggan_nodes.inversion.descent import Descent, Pace
+from draggan_nodes.inversion.encoding import files
+from draggan_nodes.inversion.encoding.source import guess
 from draggan_nodes.inversion.likeness import Likeness, perceptual_or_not
 from draggan_nodes.inversion.photo_source import PhotoSource, PhotoSourceParams, Search
 from draggan_runtime.node import NodeParams
@@ -25,7 +27,7 @@ class OptimiseParams(PhotoSourceParams):
 
 
 class OptimiseSource(PhotoSource):
-    """Descends in W+ from the mean of w."""
+    """Descends in W+ from the mean of w, or from what the model's encoder guesses if that is nearer."""
 
     Params: ClassVar[type[NodeParams]] = OptimiseParams
 
@@ -35,4 +37,6 @@ class OptimiseSource(PhotoSource):
         pace = Pace(params.steps, params.learning_rate, params.prior, params.together)
         network = self.network
         starts = [network.w_mean[None]]
+        if files.path(params.model).is_file():
+            starts.append(guess(params.model, network, photo))
         return Descent(network, Likeness(photo, perceptual=perceptual), starts, pace), [why] if why else []

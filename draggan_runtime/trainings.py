@@ -1,0 +1,53 @@
+"""Trainings of networks from a model's own pictures, by the entry-point group ``draggan.trainings``."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from importlib.metadata import entry_points
+from pathlib import Path
+from typing import Any, Protocol, cast
+
+from draggan_runtime.errors import UserError
+from draggan_runtime.registry import close_matches
+
+GROUP = "draggan.trainings"
+
+
+class Training(Protocol):
+    """Made of a model's name, how many pictures and how many steps: go through :meth:`sample`, then :meth:`learn`.
+
+    Either can be left at any step; another training of the same settings goes on, and ends in the same file.
+    """
+
+    #: Of the file, for the user to be told.
+    licence: str
+    file: Path
+    samples: int
+    steps: int
+    #: By step, what part of what is to be learned is unexplained in pictures that were held out.
+    curve: list[tuple[int, float]]
+
+    @property
+    def finished(self) -> bool:
+        """True if the file is there already, of these settings; then ``curve`` is that of its training."""
+
+    def sample(self) -> Iterator[int]:
+        """Make the pictures that are missing; yields how many there are."""
+
+    def learn(self) -> Iterator[tuple[int, float]]:
+        """Train; yields how many steps are made, and the newest value of the curve. Ends by writing the file."""
+
+
+def names() -> list[str]:
+    """What can be trained."""
+    return sorted(entry_points(group=GROUP).names)
+
+
+def find(name: str, model: str, samples: int | None, steps: int | None) -> Training:
+    """The training of this name; ``samples`` and ``steps`` None: as many as it needs. Raises UserError."""
+    found = list(entry_points(group=GROUP, name=name))
+    if not found:
+        raise UserError(f"nothing called '{name}' can be trained{close_matches(name, names())}")
+    make: Any = found[0].load()
+    given = {"samples": samples, "steps": steps}
+    return cast(Training, make(model, **{key: value for key, value in given.items() if value is not None}))
