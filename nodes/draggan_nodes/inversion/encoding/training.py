@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import shutil
 from collections.abc import Iterator
 from dataclasses import asdict
@@ -18,6 +19,8 @@ from draggan_runtime import models, tensor_files
 
 SAMPLES, STEPS, BATCH = 6000, 6000, 32
 LEARNING_RATE, WEIGHT_DECAY = 1e-3, 0.01
+#: The part of the training in which the learning rate rises.
+RISE = 0.05
 #: Of the pictures the last are kept to see how well it does on new ones: one in so many.
 HELD_OUT = 20
 #: Steps between two checkpoints, and between two looks at what was held out.
@@ -66,8 +69,7 @@ class Training:
     def learn(self) -> Iterator[tuple[int, float]]:
         """Train the network; yields how many steps are made, and the part of w's variance unexplained as last seen.
 
-        AdamW (Loshchilov and Hutter 2019), one cycle of the learning rate (Smith and Topin 2018). The loss is the
-        squared error of w, in all groups of slots.
+        AdamW (Loshchilov and Hutter 2019); the loss is the squared error of w, in all groups of slots.
         """
         made = Samples.joined([Samples(**tensor_files.read(self._part(n))) for n in range(self.samples)])
         kept = max(1, self.samples // HELD_OUT)
@@ -76,8 +78,7 @@ class Training:
             torch.manual_seed(0)
             encoder = Encoder.of_generator(models.find(self._model).load("cpu"))
         optimiser = torch.optim.AdamW(encoder.parameters(), LEARNING_RATE, weight_decay=WEIGHT_DECAY)
-        rate = torch.optim.lr_scheduler.OneCycleLR(optimiser, LEARNING_RATE, self.steps)
-        begun = self._go_on(encoder, optimiser, rate)
+        begun = self._go_on(encoder, optimiser)
         for number in range(begun + 1, self.steps + 1):
             draw = torch.Generator().manual_seed(number)
             which = torch.randint(len(shown.w), (BATCH,), generator=draw)
@@ -85,8 +86,9 @@ class Training:
             answer = encoder.train()(changed(shown.pictures[which], draw))
             error = (answer - shown.w[which]).square().sum(-1).mean()
             error.backward()
+            for group in optimiser.param_groups:
+                group["lr"] = LEARNING_RATE * rate(number / self.steps)
             optimiser.step()
-            rate.step()
             if number % LOOK == 0 or number == self.steps:
                 self.curve.append((number, unexplained(encoder, held)))
             if number % KEEP == 0:
@@ -109,7 +111,7 @@ class Training:
             tensors |= {f"optimiser.{index}.{name}": value for name, value in state.items()}
         tensor_files.write(self._checkpoint, tensors, {"number": str(number), "curve": files.curve_text(self.curve)})
 
-    def _go_on(self, encoder: Encoder, optimiser: torch.optim.Optimizer, rate: Any) -> int:
+    def _go_on(self, encoder: Encoder, optimiser: torch.optim.Optimizer) -> int:
         """Take up what :meth:`_keep` wrote last; the number of steps made."""
         said = tensor_files.said(self._checkpoint)
         if not said:
@@ -121,13 +123,14 @@ class Training:
             kind, index, key = (*name.split(".", 2), "")[:3]
             if kind == "optimiser":
                 whole["state"].setdefault(int(index), {})[key] = value
-        number = int(said["number"])
         self.curve = files.curve_of(said["curve"])
-        for _ in range(number):
-            rate.step()
-        groups = [{**group} for group in optimiser.state_dict()["param_groups"]]
-        optimiser.load_state_dict({"state": whole["state"], "param_groups": groups})
-        return number
+        optimiser.load_state_dict(whole)
+        return int(said["number"])
+
+
+def rate(done: float) -> float:
+    """The learning rate's factor when that part of the training is done: a rise, then a cosine."""
+    return min(done / RISE, 0.5 * (1 + math.cos(math.pi * done)))
 
 
 @torch.no_grad()
