@@ -3,20 +3,37 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 
 import cv2
 import numpy as np
 import pytest
+from checkpoint_files import nvidia
+from draggan_nodes.generation.added import AddedModels
+from draggan_nodes.generation.stylegan2_state import Architecture
 from PIL import Image
 
 import draggan_runtime as draggan
 from draggan_runtime.errors import DragganError, UserError
 from draggan_runtime.messages import Command, LatentRequest
 
-LEVELS = ['tracker.level="64"', 'motion.level="64"', 'texture.level="64"']
-SMALL = [*LEVELS, "source.perceptual=no", "source.cut=centre", "source.learning_rate=0.1"]
+NAME = f"small-of-test-{os.getpid()}"
+SMALL = ["source.perceptual=no", "source.cut=centre", "source.learning_rate=0.1"]
+
+
+@pytest.fixture(scope="module", autouse=True)
+def small(tmp_path_factory):
+    """A small model of random weights that somebody has added, beside the default one."""
+    library = AddedModels()
+    file = tmp_path_factory.mktemp("weights") / "small.pkl"
+    file.write_bytes(
+        nvidia(Architecture(channels=(32, 24, 16, 12, 8), mapping=(32, 32), z_dim=32).random_state(0), nested=True)
+    )
+    library.add(file, NAME, "")
+    yield
+    library.remove(NAME)
 
 
 def command(*arguments: str) -> subprocess.CompletedProcess:
@@ -26,13 +43,13 @@ def command(*arguments: str) -> subprocess.CompletedProcess:
 
 
 def opened(steps: int, launch: str = "local"):
-    return draggan.open(model="stylegan2:64", launch=launch, set=[*SMALL, f"source.steps={steps}"])
+    return draggan.open(model=NAME, launch=launch, set=[*SMALL, f"source.steps={steps}"])
 
 
 @pytest.fixture(scope="module")
 def photo() -> np.ndarray:
     """A picture that the model could have drawn, in the middle of a larger one: uint8 [80, 100, 3]."""
-    with draggan.open(model="stylegan2:64", seed=4, set=LEVELS) as session:
+    with draggan.open(model=NAME, seed=4) as session:
         middle = session.image()
     image = np.full((80, 100, 3), 200, np.uint8)
     image[8:72, 18:82] = middle
@@ -90,7 +107,7 @@ def test_nothing_is_dragged_while_the_latent_is_looked_for(photo):
         app.post(LatentRequest(session=app.record.id, seed=3))  # another picture ends the search
         app.run_until_settled()
         assert not app.looking
-        with draggan.open(model="stylegan2:64", seed=3, set=LEVELS) as other:
+        with draggan.open(model=NAME, seed=3) as other:
             np.testing.assert_array_equal(other.image(), session.image())
         with pytest.raises(UserError, match="no photo in this session"):
             session.photo()
@@ -101,7 +118,7 @@ def test_engines_in_other_processes_find_the_same_latent(photo, launch):
     latents = []
     for layout in ("local", launch):
         with draggan.open(
-            model="stylegan2:64",
+            model=NAME,
             launch=layout,
             set=[*SMALL, "source.steps=4", *(f"{c}.threads=1" for c in containers(layout))],
         ) as session:

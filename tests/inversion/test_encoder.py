@@ -5,6 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
+from draggan_nodes.generation.stylegan2 import StyleGAN2
+from draggan_nodes.generation.stylegan2_state import Architecture
 from draggan_nodes.inversion.encoding import files, samples, training
 from draggan_nodes.inversion.encoding.network import GROUPS, Encoder, groups, seen
 from draggan_nodes.inversion.encoding.samples import Samples
@@ -19,6 +21,13 @@ MODEL = "stylegan2:32"
 LEVELS = ['tracker.level="32"', 'motion.level="32"', 'texture.level="32"']
 
 
+@pytest.fixture(autouse=True)
+def _narrow(monkeypatch):
+    """A small encoder learns the same way."""
+    monkeypatch.setattr("draggan_nodes.inversion.encoding.network.WIDTHS", (8, 16, 32))
+    monkeypatch.setattr("draggan_nodes.inversion.encoding.network.LAST", 32)
+
+
 @pytest.fixture
 def cache(tmp_path, monkeypatch):
     monkeypatch.setenv("DRAGGAN_CACHE", str(tmp_path))
@@ -30,6 +39,12 @@ def network():
     return models.find(MODEL).load("cpu")
 
 
+@pytest.fixture(scope="module")
+def tiny():
+    shape = Architecture(channels=(32, 24, 16, 12), mapping=(32, 32), z_dim=32)
+    return StyleGAN2(shape.random_state(0), name="tiny", sha256="")
+
+
 def trained(count: int = 6, steps: int = 5) -> Training:
     made = Training(MODEL, count, steps)
     assert list(made.sample()) == list(range(1, count + 1))
@@ -37,17 +52,17 @@ def trained(count: int = 6, steps: int = 5) -> Training:
     return made
 
 
-def test_a_sample_is_the_picture_of_its_w(network):
-    one = samples.sample(network, 5)
-    w_plus = one.w[0][groups(network.num_ws)]
-    picture = network.image(w_plus[None]).clamp(-1, 1)
+def test_a_sample_is_the_picture_of_its_w(tiny):
+    one = samples.sample(tiny, 5)
+    w_plus = one.w[0][groups(tiny.num_ws)]
+    picture = tiny.image(w_plus[None]).clamp(-1, 1)
     np.testing.assert_array_equal(one.pictures, ((picture + 1) * 127.5).round().byte())
-    assert not torch.equal(one.w, samples.sample(network, 6).w)
-    torch.testing.assert_close(samples.sample(network, 5).w, one.w, rtol=0, atol=0)
+    assert not torch.equal(one.w, samples.sample(tiny, 6).w)
+    torch.testing.assert_close(samples.sample(tiny, 5).w, one.w, rtol=0, atol=0)
 
 
-def test_some_samples_mix_styles_and_finer_groups_follow_coarser_ones(network):
-    drawn = torch.cat([samples.sample(network, n).w for n in range(40)])
+def test_some_samples_mix_styles_and_finer_groups_follow_coarser_ones(tiny):
+    drawn = torch.cat([samples.sample(tiny, n).w for n in range(40)])
     middle, fine = ((drawn[:, i] != drawn[:, i - 1]).any(-1).float().mean() for i in (1, 2))
     assert 0.05 < middle < 0.6
     assert 0.05 < fine < 0.6
@@ -68,10 +83,10 @@ def test_pictures_of_any_shape_are_looked_at(network, height, width, looks):
     assert Encoder.of_generator(network).w_plus(picture, 8).shape == (1, 8, 512)
 
 
-def test_an_encoder_learns_what_it_is_shown(network):
-    shown = Samples.joined([samples.sample(network, n) for n in range(8)])
+def test_an_encoder_learns_what_it_is_shown(tiny):
+    shown = Samples.joined([samples.sample(tiny, n) for n in range(8)])
     torch.manual_seed(0)
-    encoder = Encoder.of_generator(network)
+    encoder = Encoder.of_generator(tiny)
     before = unexplained(encoder, shown)
     optimiser = torch.optim.Adam(encoder.parameters(), 1e-3)
     for _ in range(25):
@@ -82,14 +97,14 @@ def test_an_encoder_learns_what_it_is_shown(network):
     assert unexplained(encoder, shown) < 0.5 * before
 
 
-def test_what_is_unexplained_is_the_error_as_a_part_of_the_variance(network):
-    shown = Samples.joined([samples.sample(network, n) for n in range(3)])
-    encoder = Encoder.of_generator(network).eval()
+def test_what_is_unexplained_is_the_error_as_a_part_of_the_variance(tiny):
+    shown = Samples.joined([samples.sample(tiny, n) for n in range(3)])
+    encoder = Encoder.of_generator(tiny).eval()
     errors, spread = [], []
     for picture, w in zip(shown.pictures, shown.w, strict=True):
         answer = encoder(picture[None].float() / 127.5 - 1)[0].detach().double()
         errors.append(((answer - w) ** 2).sum().item())
-        spread.append(((network.w_mean - w) ** 2).sum().item())
+        spread.append(((tiny.w_mean - w) ** 2).sum().item())
     assert unexplained(encoder, shown) == pytest.approx(sum(errors) / sum(spread), rel=1e-5)
 
 
