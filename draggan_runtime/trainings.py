@@ -13,29 +13,34 @@ from draggan_runtime.registry import close_matches
 GROUP = "draggan.trainings"
 
 
-class Training(Protocol):
-    """Made of a model's name, how many pictures and how many steps: go through :meth:`sample`, then :meth:`learn`.
+class Sampled(Protocol):
+    """A training from samples, as many as ``samples`` says: go through :meth:`sample`, then :meth:`learn`.
 
-    Either can be left at any step; another training of the same settings goes on, and ends in the same file.
+    Either can be left at any step; another one of the same settings goes on, and ends in the same file.
     """
+
+    samples: int
+    steps: int
+
+    def sample(self) -> Iterator[int]:
+        """Make the samples that are missing; yields how many there are."""
+
+    def learn(self) -> Iterator[tuple[int, float]]:
+        """Train; yields how many steps are made, and what part is unexplained. Ends by writing the file."""
+
+
+class Training(Sampled, Protocol):
+    """One that ``draggan train`` finds: made of a model's name, how many samples and how many steps."""
 
     #: Of the file, for the user to be told.
     licence: str
     file: Path
-    samples: int
-    steps: int
-    #: By step, what part of what is to be learned is unexplained in pictures that were held out.
+    #: By step, what part of what is to be learned is unexplained in samples that were held out.
     curve: list[tuple[int, float]]
 
     @property
     def finished(self) -> bool:
         """True if the file is there already, of these settings; then ``curve`` is that of its training."""
-
-    def sample(self) -> Iterator[int]:
-        """Make the pictures that are missing; yields how many there are."""
-
-    def learn(self) -> Iterator[tuple[int, float]]:
-        """Train; yields how many steps are made, and the newest value of the curve. Ends by writing the file."""
 
 
 def names() -> list[str]:

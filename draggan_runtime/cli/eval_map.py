@@ -8,8 +8,7 @@ from typing import Annotated
 import typer
 
 from draggan_runtime import models
-from draggan_runtime.cli.common import INTERRUPTED
-from draggan_runtime.cli.progress import Watch, watched
+from draggan_runtime.cli.train import carry_out
 
 
 def train_map(
@@ -32,18 +31,5 @@ def train_map(
     training = Training(source.load("cpu"), files.path(model), faces, {"licence": licence})
     if not training.finished:
         print(f"draggan: licence of the map: {licence}", file=sys.stderr)
-        with watched(faces, "{task.completed}/{task.total}", "sampling") as watch:
-            for made in training.sample():
-                watch.show(made, "faces")
-                _go_on(watch)
-        with watched(training.steps, "{task.completed}/{task.total}", "learning") as watch:
-            for made, unexplained in training.learn():
-                watch.show(made, f"steps, {unexplained:.0%} of the moves unexplained")
-                _go_on(watch)
+        carry_out(training, "faces")
     print(training.file)
-
-
-def _go_on(watch: Watch) -> None:
-    if watch.interrupted:
-        print("draggan: interrupted; the same command goes on from here", file=sys.stderr)
-        raise typer.Exit(INTERRUPTED)

@@ -12,6 +12,7 @@ from draggan_runtime import trainings
 from draggan_runtime.cli.common import INTERRUPTED
 from draggan_runtime.cli.progress import Watch, watched
 from draggan_runtime.files import write_atomically
+from draggan_runtime.trainings import Sampled
 
 
 def train(
@@ -34,20 +35,25 @@ def train(
     training = trainings.find(name, model, samples, steps)
     if not training.finished:
         print(f"draggan: licence of the {name}: {training.licence}", file=sys.stderr)
-        with watched(training.samples, "{task.completed}/{task.total}", "sampling") as watch:
-            for made in training.sample():
-                watch.show(made, "pictures")
-                _go_on(watch)
-        with watched(training.steps, "{task.completed}/{task.total}", "learning") as watch:
-            for made, unexplained in training.learn():
-                watch.show(made, f"steps, {unexplained:.0%} unexplained")
-                _go_on(watch)
+        carry_out(training, "pictures")
     if training.curve:
         print(f"{training.curve[-1][1]:.1%} unexplained in pictures that were held out")
     print(training.file)
     if curve is not None:
         rows = "".join(f"{step},{value:.5f}\n" for step, value in training.curve)
         write_atomically(curve, f"step,unexplained\n{rows}".encode())
+
+
+def carry_out(training: Sampled, samples: str) -> None:
+    """Sample and learn under bars, which Ctrl-C ends; ``samples`` says what is sampled."""
+    with watched(training.samples, "{task.completed}/{task.total}", "sampling") as watch:
+        for made in training.sample():
+            watch.show(made, samples)
+            _go_on(watch)
+    with watched(training.steps, "{task.completed}/{task.total}", "learning") as watch:
+        for made, unexplained in training.learn():
+            watch.show(made, f"steps, {unexplained:.0%} unexplained")
+            _go_on(watch)
 
 
 def _go_on(watch: Watch) -> None:

@@ -8,15 +8,17 @@ from typing import Any
 from draggan_runtime.errors import UserError
 from draggan_runtime.graph.load import load_launch
 from draggan_runtime.graph.model import ResolvedGraph
-from draggan_runtime.messages import Message, Notice, Recording
+from draggan_runtime.messages import Features, Message, Notice, Recording
 
 #: A node that gives only these makes no result: a film is not part of an edit.
 _WORDS: set[type[Message]] = {Notice, Recording}
 
 
 def model_of(graph: ResolvedGraph) -> str:
-    """Name of the model the graph runs: the first ``model`` parameter of its nodes; "" if none has one."""
-    return next((str(p.model) for _, p in (n.load() for n in graph.nodes.values()) if hasattr(p, "model")), "")
+    """Name of the model the graph runs: that of the node that gives features, else the first; "" if none has one."""
+    having = [(cls, str(p.model)) for cls, p in (n.load() for n in graph.nodes.values()) if hasattr(p, "model")]
+    having.sort(key=lambda node: Features not in node[0].outputs.values())
+    return having[0][1] if having else ""
 
 
 def model_to_load(asked: str | None, saved: str, launch: str | Path, config: str | None) -> str | None:

@@ -7,7 +7,7 @@ from toy_generator import SLIDE, SlidingGenerator
 from typer.testing import CliRunner
 
 from draggan_runtime import models, tensor_files
-from draggan_runtime.cli import eval_map, eval_run
+from draggan_runtime.cli import eval_run, train
 from draggan_runtime.cli.eval import app
 from draggan_runtime.errors import UserError
 from draggan_runtime.evaluation import methods
@@ -141,7 +141,7 @@ def test_the_command_trains_once_says_the_licence_and_what_it_makes_can_be_loade
 
 
 def test_ctrl_c_ends_the_training_after_the_face_that_is_being_made(kept, few, monkeypatch):
-    monkeypatch.setattr(eval_map.Watch, "interrupted", property(lambda _: True, lambda *_: None), raising=False)
+    monkeypatch.setattr(train.Watch, "interrupted", property(lambda _: True, lambda *_: None), raising=False)
     done = CliRunner().invoke(app, ["train-map", "--model", "stylegan2:32", "--faces", "2"])
     assert done.exit_code == 130
     assert "goes on from here" in done.stderr

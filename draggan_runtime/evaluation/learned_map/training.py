@@ -34,7 +34,7 @@ class Training:
     """
 
     def __init__(self, generator: Any, file: Path, faces: int, about: dict[str, str], steps: int = STEPS) -> None:
-        self.file, self.faces, self.steps = file, faces, steps
+        self.file, self.samples, self.steps = file, faces, steps
         self._generator = generator
         made = {"format": files.FORMAT, "sha256": generator.sha256, "faces": str(faces), "steps": str(steps)}
         self._metadata = about | made
@@ -47,14 +47,14 @@ class Training:
 
     def sample(self) -> Iterator[int]:
         """Make the faces that are missing; yields how many there are."""
-        for number in range(self.faces):
+        for number in range(self.samples):
             if not self._part(number).is_file():
                 tensor_files.write(self._part(number), asdict(face(self._generator, number)), {})
             yield number + 1
 
     def learn(self) -> Iterator[tuple[int, float]]:
         """Train the network on all faces; yields as :func:`learn`. The faces are removed when the map is written."""
-        samples = Samples.joined([Samples(**tensor_files.read(self._part(n))) for n in range(self.faces)])
+        samples = Samples.joined([Samples(**tensor_files.read(self._part(n))) for n in range(self.samples)])
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(0)
             learned = LearnedMap.of_generator(self._generator)
