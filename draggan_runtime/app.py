@@ -458,7 +458,7 @@ class App:
 
     def _look_no_more(self, lost: bool = False) -> None:
         """Another picture is wanted. ``lost``: what was still to be said of the search never will be."""
-        if lost and self._awaited or (self.inverting is not None and not self.inverting.finished):
+        if (lost and self._awaited) or (self.inverting is not None and not self.inverting.finished):
             session, step = self.record.id, self.record.step
             self._emit(
                 "inverting",

@@ -35,7 +35,7 @@ class Prompt:
             self.text = "~/"
         folder, name = os.path.split(self.text)
         fitting = _fitting(_names(expanded(folder) if folder else Path()), name)
-        common = os.path.commonprefix(fitting)
+        common = os.path.commonprefix(fitting)  # noqa: RUF071 - letter by letter
         if len(common) >= len(name) and fitting:
             self.text = self.text[: len(self.text) - len(name)] + common
         if len(fitting) == 1 and expanded(self.text).is_dir():
