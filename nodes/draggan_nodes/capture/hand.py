@@ -1,4 +1,4 @@
-"""What the user's hand holds (points, a brush, a moving dot, the help, a name being typed), and what mouse buttons do."""
+"""What the user's hand holds (points, a brush, a moving dot, the help, a name being typed), and what the mouse does."""
 
 from __future__ import annotations
 
