@@ -398,7 +398,7 @@ class App:
         deliveries = list(deliveries)
         requests = [d.message for d in deliveries if isinstance(d.message, LatentRequest)]
         if requests:
-            self._look_no_more()
+            self._look_no_more(another=requests[-1].photo is not None)
             if self._dragging:
                 self.cancel()
                 self._after_drag = deliveries
@@ -456,9 +456,11 @@ class App:
         self._emit("proceed", Proceed(session=self.record.id, step=self.record.step, cancelled=self._enough))
         return True
 
-    def _look_no_more(self, lost: bool = False) -> None:
-        """Another picture is wanted. ``lost``: what was still to be said of the search never will be."""
-        if (lost and self._awaited) or (self.inverting is not None and not self.inverting.finished):
+    def _look_no_more(self, lost: bool = False, another: bool = False) -> None:
+        """Another picture is wanted. ``lost``: what was still to be said of the search never will be. ``another``:
+        a search takes its place, and will be heard of.
+        """
+        if self.looking and not another:
             session, step = self.record.id, self.record.step
             self._emit(
                 "inverting",
@@ -472,6 +474,8 @@ class App:
         before, self._before_photo = self._before_photo, {}
         self._look_no_more(lost=True)
         vars(self.record).update(before)
+        if self.record.anchor is None:  # the search had begun: what it showed last is the picture
+            self.record.anchor = self.record.w_plus
         if before:
             self.restore()
 

@@ -574,9 +574,11 @@ def test_it_begins_with_a_photo_and_goes_from_face_to_face(tmp_path: Path) -> No
     def found(faces: int) -> Inverting:
         return Inverting(session="s", done=1, of=9, distance=0.0, by="", faces=faces)
 
+    given_up = Inverting(session="s", done=0, of=0, distance=0.0, by="", finished=True)
     poll()
     for _ in range(3):
         assert poll(inverting=found(3)) == []
+    assert poll(inverting=given_up) == ["no other face was found in the photo"]
     assert [(r.photo.shape, r.face, r.seed) for r in asked] == [((70, 90, 3), f, None) for f in (None, 2, 3, 1)]
     assert "no other face" in poll(inverting=found(1))[0]
     with pytest.raises(UserError, match="does not exist"):

@@ -80,6 +80,6 @@ def test_a_parameter_that_is_no_photo_is_said_before_anything_starts(screen, tmp
     monkeypatch.setenv("DISPLAY", screen.display)
     (tmp_path / "text.jpg").write_text("I am no picture")
     done = command("launch", "window", "--set", f"capture.photo={tmp_path / 'text.jpg'}", "--out", str(tmp_path))
-    assert done.returncode == 1
+    assert done.returncode == 2
     assert done.stderr.strip().splitlines()[-1].endswith("give a JPEG, PNG, WebP or TIFF file")
     assert "Traceback" not in done.stderr

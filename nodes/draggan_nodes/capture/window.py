@@ -197,9 +197,10 @@ class WindowCapture(Node):
         state: WindowCaptureState = turn.state
         inverting: Inverting | None = turn.get("inverting")
         state.hand.searching = inverting is not None and not inverting.finished
-        if state.asked and inverting is not None and inverting.of and inverting is not state.searched:
+        if state.asked and inverting is not None and inverting is not state.searched:
             state.asked = False
-            state.points.clear()
+            if inverting.of:  # it has begun, not failed
+                state.points.clear()
         state.searched = inverting
         if state.step_given != self.params.step:
             state.step_given = state.step_size = self.params.step
@@ -313,7 +314,9 @@ class WindowCapture(Node):
 
     def _next_face(self, turn: Turn) -> None:
         state: WindowCaptureState = turn.state
-        faces = state.searched.faces if state.searched is not None and not state.asked else 0
+        faces = state.searched.faces if state.searched is not None else 0
+        if state.asked:
+            return
         if state.photo is None:
             self._notice(turn, "there is no photo: o opens one", problem=True)
         elif faces > 1:
@@ -385,7 +388,7 @@ class WindowCapture(Node):
     def _escape(self, turn: Turn) -> None:
         if turn.state.hand.leave():
             return
-        if turn.state.hand.searching:
+        if turn.state.hand.searching or turn.state.asked:
             self._command(turn, "stop")
         else:
             self._quit(turn)
