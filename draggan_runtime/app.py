@@ -40,6 +40,7 @@ from draggan_runtime.node import Turn
 from draggan_runtime.session import SessionRecord
 
 START_DEADLINE = 300.0
+_OF_REQUEST = ("seed", "truncation_psi", "anchor", "history", "undone")  # what a request makes a record forget
 
 
 class App:
@@ -71,6 +72,10 @@ class App:
         self.on_inverting: Callable[[Inverting], None] | None = None
         self._proceed = False  # an inversion waits to go on
         self._enough = False  # and shall end
+        self._awaited = 0  # words of the inversion that are under way
+        self._strays = 0  # and of earlier ones, which nobody waits for any more
+        self._before_photo: dict[str, Any] = {}  # the record, until the search has begun
+        self._pasting = False  # what is pasted belongs to this session
         self._drag: DragStream | None = None
         self._dragging = False
         self._busy = False
@@ -152,7 +157,7 @@ class App:
     @property
     def looking(self) -> bool:
         """True while the latent of a photo is being looked for."""
-        return self.inverting is not None and not self.inverting.finished
+        return self._awaited > 0 or (self.inverting is not None and not self.inverting.finished)
 
     @property
     def watched(self) -> bool:
@@ -234,6 +239,8 @@ class App:
                 "start anew with --open"
             )
         self._stop()
+        if record.anchor is None or not np.array_equal(record.anchor, self.record.anchor):  # not of the same photo
+            self.pasted, self.placed, self._pasting = None, None, False
         record.params = self.record.params
         self.record = record
         self._show_record()
@@ -389,14 +396,19 @@ class App:
     def _forward(self, deliveries: Iterable[Delivery]) -> None:
         """Route messages; while a drag runs elsewhere, those for elsewhere wait for its step boundary."""
         deliveries = list(deliveries)
-        if any(isinstance(d.message, LatentRequest) for d in deliveries):
-            self._look_no_more()
-            if not any(isinstance(d.message, LatentRequest) and d.message.w_plus is not None for d in deliveries):
-                self.pasted = self.placed = None
+        requests = [d.message for d in deliveries if isinstance(d.message, LatentRequest)]
+        if requests:
+            self._look_no_more(another=requests[-1].photo is not None)
             if self._dragging:
                 self.cancel()
                 self._after_drag = deliveries
                 return
+            if requests[-1].w_plus is None:
+                self.pasted = self.placed = None
+                self._pasting = requests[-1].photo is not None
+            if requests[-1].photo is not None and self.graph.source_of(Inverting) is not None:
+                self._awaited = 1
+                self._before_photo = {name: getattr(self.record, name) for name in _OF_REQUEST}
         if self._dragging and self._action is None and self._drag is not None:
             away: list[Arrival] = []
             for delivery in deliveries:
@@ -416,7 +428,7 @@ class App:
         elif isinstance(message, Notice):
             self.notices.append(message)
         elif isinstance(message, Frame) and delivery.port == "pasted":
-            self.pasted = message
+            self.pasted = message if self._pasting else None
         elif isinstance(message, Frame):
             self.frame = message
         elif isinstance(message, Placed):
@@ -429,25 +441,51 @@ class App:
 
     def _look_on(self, inverting: Inverting) -> None:
         """A step of an inversion is made. Which latent edits shall stay near is known only at its end."""
-        self.inverting = inverting
+        if self._strays:
+            self._strays -= 1
+            return
+        self.inverting, self._awaited, self._before_photo = inverting, 0, {}
         self._proceed = not inverting.finished
         self.record.anchor = None
+        self._emit("inverting", inverting)
         if self.on_inverting is not None:
             self.on_inverting(inverting)
 
     def _go_on(self) -> bool:
+        self._awaited = 1
         self._emit("proceed", Proceed(session=self.record.id, step=self.record.step, cancelled=self._enough))
         return True
 
-    def _look_no_more(self) -> None:
-        self.inverting, self._proceed, self._enough = None, False, False
+    def _look_no_more(self, lost: bool = False, another: bool = False) -> None:
+        """Another picture is wanted. ``lost``: what was still to be said of the search never will be. ``another``:
+        a search takes its place, and will be heard of.
+        """
+        if self.looking and not another:
+            session, step = self.record.id, self.record.step
+            self._emit(
+                "inverting",
+                Inverting(session=session, step=step, done=0, of=0, distance=0.0, by="", finished=True),
+            )
+        self._strays = 0 if lost else self._strays + self._awaited
+        self.inverting, self._proceed, self._enough, self._awaited = None, False, False, 0
+
+    def _failed_to_look(self) -> None:
+        """A search has failed. Where it did before it began, the session is what it was before."""
+        before, self._before_photo = self._before_photo, {}
+        self._look_no_more(lost=True)
+        vars(self.record).update(before)
+        if self.record.anchor is None:  # the search had begun: what it showed last is the picture
+            self.record.anchor = self.record.w_plus
+        if before:
+            self.restore()
 
     def _collect(self, failures: list[NodeFailure]) -> None:
         source = self.graph.source_of(Inverting)
         if source is not None and any(failure.node == source[0] for failure in failures):
-            self._look_no_more()
+            self._failed_to_look()
         for failure in failures:
-            if not any((f.node, f.exception) == (failure.node, failure.exception) for f in self.failures):
+            again = any((f.node, f.exception) == (failure.node, failure.exception) for f in self.failures)
+            if not again or (source is not None and failure.node == source[0]):  # which answers once
                 self.failures.append(failure)
 
     def _report(self, node: str, why: str) -> None:
@@ -472,6 +510,7 @@ class App:
                     f"container '{name}' died and may not be restarted again; "
                     "save the session, and see restart in the launch file"
                 )
+            self._look_no_more(lost=True)
             self.restarts[name] = count
             self._router.replace_peer(name, self._remote.restart(name))
         if self._dragging:

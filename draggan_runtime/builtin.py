@@ -62,7 +62,8 @@ class SessionKeeper(Node):
 
     ``goal`` and ``mask`` are sent when the session itself changes them (undo, redo, open), for the capture to take
     up; the other nodes have them already. A ``notice`` of a node is said to the user, wherever that is. An inversion
-    makes a step for each ``proceed``, so that it can be watched and ended.
+    makes a step for each ``proceed``, so that it can be watched and ended; ``inverting`` passes on how it goes, for
+    windows to show.
     """
 
     inputs = {
@@ -77,7 +78,7 @@ class SessionKeeper(Node):
         "placed": event(Placed, optional=True),
         "pasted": event(Frame, optional=True),
     }
-    outputs = {"goal": Goal, "mask": Mask, "notice": Notice, "proceed": Proceed}
+    outputs = {"goal": Goal, "mask": Mask, "notice": Notice, "proceed": Proceed, "inverting": Inverting}
 
 
 BUILTIN: dict[str, type[Node]] = {"runtime/drag": Drag, "runtime/session": SessionKeeper}

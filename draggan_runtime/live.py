@@ -11,8 +11,8 @@ from draggan_runtime.errors import UserError
 from draggan_runtime.files import unused
 from draggan_runtime.graph.layers import split_override
 from draggan_runtime.graph.source import scalar
-from draggan_runtime.messages import Command, Frame, Progress
-from draggan_runtime.pictures import save_png
+from draggan_runtime.messages import Command, Frame, Inverting, Progress
+from draggan_runtime.pictures import COMPOSITE, save_png
 from draggan_runtime.session import SessionRecord, dump_session, load_session, save_session
 
 Say = Callable[[str], None]
@@ -34,6 +34,11 @@ def how_it_ended(progress: Progress) -> str:
     return f"{progress.stopped} after {progress.drag_steps} steps, {far:.1f} px left"
 
 
+def how_like(found: Inverting) -> str:
+    """An inversion's end in words."""
+    return f"the photo's latent: {found.done} of {found.of} steps, {found.distance:.3f} from it by {found.by}"
+
+
 def fresh_path(out: Path, record: SessionRecord) -> Path:
     """A name for a session file in ``out`` that is not taken yet."""
     return unused(out, f"seed{record.seed}" if record.seed is not None else "edit", "draggan")
@@ -52,6 +57,7 @@ class Live:
         self.autosave = out / "autosave.draggan"
         self._say = say
         self._ended: Progress | None = None
+        self._found: Inverting | None = None
         self._said_failures = 0
         self._saved = app.revision
         self._last: Path | None = None
@@ -101,7 +107,7 @@ class Live:
             act(command.argument)
         except UserError as error:
             self.say(str(error), problem=True)
-            if command.verb == "start":
+            if command.verb == "start" and not self.app.looking:  # then no capture thinks that it has started
                 self.app.refuse(str(error))
 
     def _report(self) -> None:
@@ -110,6 +116,10 @@ class Live:
         if progress is not None and progress.stopped and progress is not self._ended:
             self._ended = progress
             self._say(how_it_ended(progress))
+        inverting = self.app.inverting
+        if inverting is not None and inverting.finished and inverting is not self._found:
+            self._found = inverting
+            self.say(how_like(inverting))
         for failure in self.app.failures[self._said_failures :]:
             self.say(str(failure), problem=True)
         self._said_failures = len(self.app.failures)
@@ -131,6 +141,10 @@ class Live:
             picture, self._picture = self._picture, None
             save_png(picture, frame.image, session=dump_session(app.record))
             self.say(f"saved {picture}")
+            if (pasted := app.pasted) is not None and pasted.step == frame.step:
+                photo = picture.with_stem(f"{picture.stem}-photo")
+                save_png(photo, pasted.image, source=COMPOSITE)
+                self.say(f"saved {photo}")
 
     def _current_frame(self) -> Frame | None:
         """The picture of the session's latent, if it is drawn and nothing moves."""

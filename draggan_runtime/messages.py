@@ -109,7 +109,8 @@ class Inverting(Message):
     """A photo's latent is being looked for: ``done`` of ``of`` steps, and how unlike the photo its picture is.
 
     ``distance`` is of the loss that ``by`` names. ``finished``: nothing more comes; else the next :class:`Proceed` is
-    waited for.
+    waited for. ``of`` 0: it was given up, for it failed, or another picture is wanted. ``faces``: how many the photo
+    has, 0 if none were looked for.
     """
 
     done: int
@@ -117,6 +118,7 @@ class Inverting(Message):
     distance: float
     by: str
     finished: bool = False
+    faces: int = 0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -254,7 +256,8 @@ class Hand(Message):
     of the full output while the mask is painted; ``pointer`` where it is; ``stroke`` its way since the button went
     down; ``erases``. ``doing``: what was asked for and is not yet answered, in words. ``step_size``: what motion
     supervision asks of a handle per step, px at 512. ``hint``: what could be done next; ``help``: key and
-    meaning by row, while help is wanted.
+    meaning by row, while help is wanted. ``typed``: a file's name as far as it has been typed, None while none is;
+    ``choices``: how it could go on.
     """
 
     points: tuple[PointPair, ...] = ()
@@ -266,6 +269,8 @@ class Hand(Message):
     step_size: float | None = None
     hint: str = ""
     help: tuple[tuple[str, str], ...] = ()
+    typed: str | None = None
+    choices: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -170,6 +170,18 @@ def load_session(path: Path) -> SessionRecord:
     return parse_session(data, path)
 
 
+def holds_session(path: Path) -> bool:
+    """True for a file that :func:`load_session` is for: by its name, or a PNG that carries a session."""
+    kind = path.suffix.lower()
+    if kind != ".png":
+        return kind in (".draggan", ".npy", ".npz", ".pt")
+    try:
+        embedded_session(path)
+    except UserError:
+        return False
+    return True
+
+
 def parse_session(data: bytes, path: Path) -> SessionRecord:
     """What :func:`dump_session` gave; ``path``: what to call it. Raises UserError if it is damaged, or another kind."""
     head = len(_MAGIC) + _DIGEST().digest_size

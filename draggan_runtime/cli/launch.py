@@ -12,18 +12,20 @@ from draggan_runtime import cost_file
 from draggan_runtime.app import App
 from draggan_runtime.cli.common import SetOption, override, say
 from draggan_runtime.display_probe import display_reachable
-from draggan_runtime.errors import DragganError
+from draggan_runtime.errors import DragganError, UserError
 from draggan_runtime.files import writable_folder
 from draggan_runtime.graph import load_launch
 from draggan_runtime.graph.lasting import model_to_load
 from draggan_runtime.graph.model import ResolvedGraph
 from draggan_runtime.live import Live
+from draggan_runtime.photos import load_photo
 from draggan_runtime.session import SessionRecord, load_session
 
 
 def launch(
     name: Annotated[str, typer.Argument(metavar="LAUNCH", help="A launch file, or the name of one: live, local ...")],
     session: Annotated[Path | None, typer.Option("--open", help="Reopen a saved session: .draggan, or a PNG.")] = None,
+    image: Annotated[Path | None, typer.Option(metavar="PHOTO", help="Begin with a photo of yours.")] = None,
     out: Annotated[Path, typer.Option(help="Folder for what is saved.")] = Path("out"),
     without_display: Annotated[
         str | None, typer.Option(metavar="LAUNCH", help="What to run instead if no display can be reached.")
@@ -37,10 +39,15 @@ def launch(
     \b
     draggan launch live                          the window: click handle, click target, space
     draggan launch live --set capture.seed=42    another first face
+    draggan launch live --image me.jpg           your photo; f: its next face
     draggan launch live --model cats             another model, see draggan models add
     draggan launch live --set tracker.impl=tracking/none
     draggan launch my/launch.yaml
     """
+    if image is not None and session is not None:
+        raise UserError("--image and --open both say which picture to begin with; give one")
+    if image is not None:
+        load_photo(image)  # what is none is said before the program looks around
     writable_folder(out)
     overrides: list[str] = []
     if without_display is not None and (reason := display_reachable()) is not None:
@@ -54,6 +61,8 @@ def launch(
     own = [override(f"{node}.out", str(out.resolve())) for node in graph.taking("out")]
     if session is not None:
         own += _continued(graph, record)
+    if image is not None:
+        own += _of_photo(graph, image)
     graph = load_launch(name, [*own, *overrides], config=config, model=model)
     for note in graph.notes:
         say(note)
@@ -77,8 +86,17 @@ def launch(
         raise typer.Exit(1)
 
 
+def _of_photo(graph: ResolvedGraph, image: Path) -> list[str]:
+    """Overrides that make the captures begin with a photo. Raises UserError if none can."""
+    captures = graph.taking("photo")
+    if not captures:
+        raise UserError(f"launch '{graph.name}' has no window for a photo; draggan drag --image {image} needs none")
+    return [override(f"{node}.photo", str(image.resolve())) for node in captures]
+
+
 def _continued(graph: ResolvedGraph, record: SessionRecord) -> list[str]:
     """Overrides that make the captures take up the record's points, and ask for no picture of their own."""
     points = [{"handle": p.handle, "target": p.target} for p in record.points]
     captures = graph.taking("seed", "points")
-    return [o for node in captures for o in (override(f"{node}.seed", None), override(f"{node}.points", points))]
+    own = [o for node in captures for o in (override(f"{node}.seed", None), override(f"{node}.points", points))]
+    return own + [override(f"{node}.photo", "") for node in graph.taking("photo")]

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from draggan_runtime.cluster.blueprint import Blueprint, Tuning
-from draggan_runtime.cluster.protocol import mark
+from draggan_runtime.cluster.protocol import NO_PHOTOS, mark
 from draggan_runtime.cluster.seats import ENTRY, Entry, Item
 from draggan_runtime.cluster.store import Kept, SessionStore
 from draggan_runtime.errors import UserError
@@ -100,6 +100,8 @@ class Keeper:
     def post(self, message: Message, by: str = "") -> None:
         """A message of a user. Raises UserError for one that a session does not take, or that does not fit."""
         self.touched = time.monotonic()
+        if isinstance(message, LatentRequest) and message.photo is not None:
+            raise UserError(NO_PHOTOS)
         message = replace(message, session=self.record.id, step=self.record.step)
         if self.kept.dragging and (self._after_drag or self._ends_drag(message)):
             self._after_drag.append((message, by))

@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from draggan_runtime.cluster.client import Attached, ask, attach, token_holder
+from draggan_runtime.cluster.protocol import NO_PHOTOS
 from draggan_runtime.errors import UserError
 from draggan_runtime.execution.container import Container
 from draggan_runtime.execution.delivery import Delivery, along
@@ -206,6 +207,8 @@ class Window:
                 self._own[message.verb](message.argument)
             elif isinstance(message, Command) and message.verb == "record":
                 self._here(message)
+            elif isinstance(message, LatentRequest) and message.photo is not None:
+                raise UserError(NO_PHOTOS)
             elif self._may_edit(message):
                 self._here(message)
                 self._send(message)

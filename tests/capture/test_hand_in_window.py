@@ -17,14 +17,15 @@ from typing import Any
 
 import numpy as np
 import pytest
-from draggan_nodes.capture.keys import MASK_HINT
+from draggan_nodes.capture.keys import MASK_HINT, POINTS_HINT, SEARCH_HINT
 from draggan_nodes.capture.window import WindowCapture
 from PIL import Image
 from xvfb import Screen, virtual_screen
 
 from draggan_runtime.errors import UserError
-from draggan_runtime.messages import Progress
+from draggan_runtime.messages import Inverting, Progress
 from draggan_runtime.node import Context, Turn
+from draggan_runtime.pictures import save_png
 
 RED, BLUE, PROBLEM = (228, 32, 40), (36, 92, 236), (255, 150, 60)
 
@@ -264,7 +265,7 @@ def test_the_keys_edit_the_points_and_speak_to_the_session(screen: Screen) -> No
         screen.key(running.window, "n")
         seed = running.next("request")["seed"]
         assert screen.window(f"seed {seed}") == running.window
-        for key, verb in (("o", "open"), ("v", "record"), ("u", "undo"), ("y", "redo")):
+        for key, verb in (("v", "record"), ("u", "undo"), ("y", "redo")):
             screen.key(running.window, key)
             command = running.next("command")
             assert (command["verb"], command["argument"]) == (verb, "")
@@ -416,6 +417,77 @@ def test_what_the_session_changes_is_taken_up_and_not_sent_back(shared: App) -> 
     assert mask["box"][2:] == [900, 900]
 
 
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    Image.new("RGB", (90, 70), 120).save(tmp_path / "Me at Sea.png")
+    save_png(tmp_path / "saved.png", np.zeros((64, 64, 3), np.uint8), session=b"some session")
+    (tmp_path / "text.jpg").write_text("I am no photo")
+    return tmp_path
+
+
+def test_the_name_of_a_photo_is_typed_and_completed(shared: App, folder: Path) -> None:
+    running = shared.afresh()
+    running.pair((300, 300), (400, 300))
+    running.key("o")
+    running.hand(lambda hand: hand["typed"] == "")
+    running.screen.xdotool("type", "--delay", 5, f"{folder}/Me qnsp")  # no key means anything else
+    running.hand(lambda hand: hand["typed"] == f"{folder}/Me qnsp")
+    running.screen.xdotool("key", *4 * ["BackSpace"])
+    running.screen.xdotool("key", "Tab")
+    running.hand(lambda hand: hand["typed"] == f"{folder}/Me at Sea.png")
+    assert running.quiet()
+    running.screen.xdotool("key", "Return")
+    assert running.next("request")["photo"] == [70, 90, 3]
+    assert running.screen.window("Me at Sea.png") == running.window
+    assert running.quiet()  # the points stay until a search has begun: it may fail
+    running.session(port="inverting", done=0)
+    assert running.next("goal")["points"] == []
+    running.session(port="inverting", done=80, finished=True)
+    running.hand(lambda hand: hand["typed"] is None and hand["hint"] == POINTS_HINT)
+
+
+def test_a_session_is_opened_by_its_name_and_without_one_what_was_saved_last(shared: App, folder: Path) -> None:
+    running = shared.afresh()
+    for typed in (f"{folder}/saved.png", "kept.draggan", ""):
+        running.key("o")
+        running.hand(lambda hand: hand["typed"] == "")
+        if typed:
+            running.screen.xdotool("type", "--delay", 5, typed)
+        running.screen.xdotool("key", "Return")
+        command = running.next("command")
+        assert (command["verb"], command["argument"]) == ("open", typed)
+
+
+def test_what_is_no_photo_is_said_and_nothing_changes(shared: App, folder: Path) -> None:
+    running = shared.afresh()
+    running.pair((300, 300), (400, 300))
+    for name, says in (("text.jpg", "it is not a photo"), ("none.png", "does not exist"), ("", "Is a directory")):
+        running.key("o")
+        running.hand(lambda hand: hand["typed"] == "")
+        running.screen.xdotool("type", "--delay", 5, f"{folder}/{name}")
+        running.screen.xdotool("key", "Return")
+        assert says in running.next("notice")["text"]
+    running.key("o")
+    running.hand(lambda hand: hand["typed"] == "")
+    running.screen.xdotool("key", "x")
+    running.screen.xdotool("key", "Escape")
+    running.hand(lambda hand: hand["typed"] is None)
+    assert running.quiet()
+    running.key("u")  # keys are keys again
+    assert running.next("command")["verb"] == "undo"
+
+
+def test_while_a_latent_is_looked_for_escape_stops_and_space_asks_the_session(shared: App) -> None:
+    running = shared.afresh()
+    running.session(port="inverting", done=40)
+    running.hand(lambda hand: hand["hint"] == SEARCH_HINT)
+    for key, verb in (("Escape", "stop"), ("space", "start")):
+        running.key(key)
+        assert running.next("command")["verb"] == verb
+    running.session(port="inverting", done=41, finished=True)
+    running.hand(lambda hand: hand["hint"] == POINTS_HINT)
+
+
 def test_help_lies_over_the_picture_and_escape_leaves_one_thing_at_a_time(shared: App) -> None:
     running = shared.afresh()
     before = running.screen.grab()[:600, :600].mean()
@@ -483,6 +555,34 @@ def test_it_begins_with_its_picture_mask_and_points(tmp_path: Path) -> None:
     assert again.emitted == []
     with pytest.raises(UserError, match=r"16x12 px, the picture is 20x12"):
         hand(mask=str(tmp_path / "mask.png"), size=(20, 12))
+
+
+def test_it_begins_with_a_photo_and_goes_from_face_to_face(tmp_path: Path) -> None:
+    Image.new("RGB", (90, 70), 120).save(tmp_path / "us.jpg")
+    node = hand(photo=str(tmp_path / "us.jpg"))
+    state = node.new_state()
+    asked: list[Any] = []
+
+    def poll(**inputs: Any) -> list[str]:
+        turn = Turn("s", 0, inputs, state)
+        node.poll(turn)
+        if inputs:
+            node._key(turn, "f")
+        asked.extend(m for port, m in turn.emitted if port == "request")
+        return [m.text for port, m in turn.emitted if port == "notice"]
+
+    def found(faces: int) -> Inverting:
+        return Inverting(session="s", done=1, of=9, distance=0.0, by="", faces=faces)
+
+    given_up = Inverting(session="s", done=0, of=0, distance=0.0, by="", finished=True)
+    poll()
+    for _ in range(3):
+        assert poll(inverting=found(3)) == []
+    assert poll(inverting=given_up) == ["no other face was found in the photo"]
+    assert [(r.photo.shape, r.face, r.seed) for r in asked] == [((70, 90, 3), f, None) for f in (None, 2, 3, 1)]
+    assert "no other face" in poll(inverting=found(1))[0]
+    with pytest.raises(UserError, match="does not exist"):
+        WindowCapture.prepare(WindowCapture.Params(photo=str(tmp_path / "none.jpg")))
 
 
 def test_a_restored_session_keeps_its_points_and_its_picture() -> None:

@@ -2,7 +2,7 @@
 subprocess.
 
 Says each message they emit as a line of JSON. The engine moves every handle a tenth of its way per step. A line of
-JSON on stdin is a message of the session: {"port": "points" | "movable" | "notice", ...}.
+JSON on stdin is a message of the session: {"port": "points" | "movable" | "inverting" | "notice", ...}.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ import numpy as np
 from draggan_nodes.capture.window import WindowCapture
 from draggan_nodes.display.window import WindowDisplay
 
-from draggan_runtime.messages import Frame, Goal, Mask, Notice, PointPair, Progress
+from draggan_runtime.messages import Frame, Goal, Inverting, Mask, Notice, PointPair, Progress
 from draggan_runtime.node import Context, Turn
 
 SIZE = 1024
@@ -48,6 +48,8 @@ def plain(message: Any) -> dict[str, Any]:
     fields = {k: v for k, v in vars(message).items() if k not in ("session", "step", "w_plus", "movable")}
     if "points" in fields:
         fields["points"] = [[p.id, *p.handle, *p.target] for p in fields["points"]]
+    if fields.get("photo") is not None:
+        fields["photo"] = list(message.photo.shape)
     if isinstance(message, Mask):
         fields["none"] = message.movable is None
         if message.movable is not None:
@@ -65,6 +67,9 @@ def said_by_session(line: dict[str, Any]) -> Any:
         x0, y0, x1, y1 = line["box"]
         movable[y0 : y1 + 1, x0 : x1 + 1] = 1
         return Mask(session="s", movable=movable)
+    if line["port"] == "inverting":
+        of_search = {"of": 80, "distance": 0.5, "by": "pixels", **line}
+        return Inverting(session="s", **{k: v for k, v in of_search.items() if k != "port"})
     return Notice(session="s", text=line["text"], problem=line.get("problem", False))
 
 
@@ -121,7 +126,7 @@ class App:
         if port == "notice":
             self.display.step([Turn("s", 0, {"notice": message}, self.states["display"])])
             return
-        self.latched[port] = self.latched[{"points": "goal", "movable": "mask"}[port]] = message
+        self.latched[port] = self.latched[{"points": "goal", "movable": "mask"}.get(port, port)] = message
 
     def obey(self, verb: str) -> None:
         if verb == "start":

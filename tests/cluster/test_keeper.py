@@ -80,6 +80,14 @@ class Stay:
         self.until(lambda: bool(self.steps) and self.steps[-1].stopped is not None)
 
 
+def test_a_photo_is_refused_and_the_session_stays_as_it_is(tmp_path):
+    kept = asked_to_drag(tmp_path / "s")
+    before = dump_session(kept.record)
+    with pytest.raises(UserError, match="photos are not for sessions of a cluster yet"):
+        kept.post(LatentRequest(session="", photo=np.zeros((80, 80, 3), np.uint8)))
+    assert dump_session(kept.record) == before
+
+
 def asked_to_drag(folder: Path) -> Keeper:
     kept = keeper(folder)
     post(kept, START, GOAL, DRAG)

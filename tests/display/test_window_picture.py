@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+from dataclasses import replace
 from typing import Any
 
 import cv2
@@ -12,6 +13,8 @@ import draggan_nodes.display.window as module
 import numpy as np
 import pytest
 from draggan_nodes.display.draw import HANDLE
+from draggan_nodes.display.panel import GOOD
+from draggan_nodes.display.status import search_headline
 from draggan_nodes.display.window import WindowDisplay
 from xvfb import virtual_screen
 
@@ -20,6 +23,7 @@ from draggan_runtime.messages import (
     Frame,
     Goal,
     Hand,
+    Inverting,
     LatentRequest,
     Mask,
     Notice,
@@ -155,6 +159,31 @@ def goal(handle: float) -> Goal:
 @pytest.fixture
 def window(monkeypatch: pytest.MonkeyPatch) -> Window:
     return Window(monkeypatch)
+
+
+def test_a_search_for_a_photo_s_latent_shows_how_far_it_is(window: Window) -> None:
+    window.frame(0)
+    window.poll()
+    assert not (window.shown[-1] == GOOD).all(axis=2).any()
+    search = Inverting(session="s", done=20, of=80, distance=0.25, by="pixels")
+    window.latched["inverting"] = search
+    window.poll()
+    bar = (window.shown[-1] == GOOD).all(axis=2)
+    assert bar.any(axis=0).sum() == pytest.approx(bar.shape[1] / 4, abs=2)
+    assert search_headline(search) == "photo: step 20 of 80"
+    window.latched["inverting"] = replace(search, done=80, finished=True)
+    window.poll()
+    assert not (window.shown[-1] == GOOD).all(axis=2).any()
+
+
+def test_of_a_name_that_is_typed_the_end_is_seen(window: Window) -> None:
+    window.frame(0)
+    for typed in ("/a/folder/" * 30 + "m", "/a/folder/" * 30 + "w", "x" + "/a/folder/" * 30 + "w"):
+        window.hand(typed=typed, choices=("me.jpg", "my.jpg"))
+        window.poll()
+    bar = [shot[window.state.drawn.area[1] - 60 :] for shot in window.shown[-3:]]
+    assert (bar[0] != bar[1]).any()
+    assert (bar[1] == bar[2]).all()
 
 
 def test_something_is_shown_before_the_first_picture(window: Window) -> None:

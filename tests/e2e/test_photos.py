@@ -18,6 +18,7 @@ from PIL import Image
 import draggan_runtime as draggan
 from draggan_runtime.errors import DragganError, UserError
 from draggan_runtime.messages import Command, LatentRequest
+from draggan_runtime.session import load_session
 
 NAME = f"small-of-test-{os.getpid()}"
 SMALL = ["source.perceptual=no", "source.cut=centre", "source.learning_rate=0.1"]
@@ -109,6 +110,64 @@ def test_nothing_is_dragged_while_the_latent_is_looked_for(photo):
         assert not app.looking
         with draggan.open(model=NAME, seed=3) as other:
             np.testing.assert_array_equal(other.image(), session.image())
+        with pytest.raises(UserError, match="no photo in this session"):
+            session.photo()
+
+
+def test_a_photo_that_cannot_be_taken_leaves_the_session_as_it_was(photo):
+    with opened(2) as session:
+        session.seed(1)
+        session.drag([((30, 30), (33, 30))], max_steps=2)
+        app, image, latent = session.app, session.image(), session.w_plus
+        app.post(LatentRequest(session=app.record.id, seed=1, photo=photo))  # not both
+        assert app.looking
+        app.run_until_settled()
+        assert "a seed, a latent, or a photo" in str(app.failures.pop())
+        assert not app.looking
+        np.testing.assert_array_equal(session.w_plus, latent)
+        session.undo()
+        session.redo()
+        np.testing.assert_array_equal(session.image(), image)
+
+
+@pytest.mark.parametrize("launch", ["local", "live-headless"])
+def test_the_last_word_of_a_search_that_nobody_wants_any_more_changes_nothing(photo, launch):
+    with opened(1000, launch) as session:
+        app, told = session.app, []
+        app.on_inverting = told.append
+        app.post(LatentRequest(session=app.record.id, photo=photo))
+        while not app.inverting:
+            app.pump(0.05)
+        app.pump()  # it is making its first step
+        app.post(LatentRequest(session=app.record.id, seed=3))
+        app.run_until_settled()
+        assert not app.looking
+        assert session.drag([((30, 30), (33, 30))], max_steps=2).steps == 2
+        app.post(LatentRequest(session=app.record.id, photo=photo))
+        for _ in range(2):
+            app.pump(0.05)
+        told.clear()
+        app.post(LatentRequest(session=app.record.id, photo=photo))
+        while len(told) < 3:
+            app.pump(0.05)
+        assert [now.done for now in told] == [0, 1, 2]
+        app.cancel()
+        app.run_until_settled()
+        assert app.inverting.finished
+
+
+def test_only_the_photo_s_own_sessions_are_pasted_into_it(photo, tmp_path):
+    with opened(2) as session:
+        session.seed(1)
+        session.save(tmp_path / "another.draggan")
+        session.invert(photo)
+        session.save(tmp_path / "own.draggan")
+        session.drag([((30, 30), (33, 30))], max_steps=2)
+        for name in ("own", "another"):
+            session.app.adopt(load_session(tmp_path / f"{name}.draggan"))
+            session.app.run_until_settled()
+            if name == "own":
+                np.testing.assert_array_equal(session.photo(), photo)
         with pytest.raises(UserError, match="no photo in this session"):
             session.photo()
 

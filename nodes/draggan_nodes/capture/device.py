@@ -9,7 +9,7 @@ from typing import Literal
 
 import cv2
 
-from draggan_nodes.capture.keys import key_name
+from draggan_nodes.capture.keys import key_name, typed_name
 from draggan_nodes.capture.x11 import WindowEvents
 from draggan_runtime.display_probe import window_open
 
@@ -74,6 +74,22 @@ class WindowDevice:
             keys.append(key_name(code))
         wheel, self._wheel = self._wheel, []
         return keys + wheel + (self._events.take() if self._events is not None else [])
+
+    def typed(self) -> list[str]:
+        """What has been typed since the last call: characters, "enter", "tab", "backspace", "escape", "ctrl+u"."""
+        if self._events is not None:
+            self._events.typing = True
+        names = []
+        while (code := cv2.pollKey()) != -1:  # small letters only where no X server says more
+            names.append(typed_name(code))
+        self._wheel = []
+        heard = self._events.take() if self._events is not None else []
+        return [name for name in names + heard if name and not name.startswith("wheel")]
+
+    def typed_enough(self) -> None:
+        """Keys are single keys again."""
+        if self._events is not None:
+            self._events.typing = False
 
     def mouse(self) -> Iterator[Mouse]:
         """What the mouse has done since the last call."""

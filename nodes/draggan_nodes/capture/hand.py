@@ -1,4 +1,4 @@
-"""What the user's hand holds: points, a brush, a dot being moved, the help; and what the mouse's buttons do with it."""
+"""What the user's hand holds (points, a brush, a moving dot, the help, a name being typed), and what the mouse does."""
 
 from __future__ import annotations
 
@@ -7,8 +7,9 @@ from dataclasses import dataclass, field
 
 from draggan_nodes.capture.brush import Brush
 from draggan_nodes.capture.edit import inside
-from draggan_nodes.capture.keys import HELP, HELP_HINT, MASK_HINT, POINTS_HINT, TARGET_HINT
+from draggan_nodes.capture.keys import HELP, HELP_HINT, MASK_HINT, OPEN_HINT, POINTS_HINT, SEARCH_HINT, TARGET_HINT
 from draggan_nodes.capture.points import Dot, Points
+from draggan_nodes.capture.prompt import Prompt
 from draggan_runtime.messages import XY, Hand, View
 
 _SAME_SPOT = 3.0  # window px: two clicks this close are a double click, not handle and target
@@ -24,6 +25,8 @@ class Holding:
     brush: Brush = field(default_factory=Brush)
     painting: bool = False
     helping: bool = False
+    searching: bool = False  # a photo's latent is being looked for
+    prompt: Prompt | None = None  # the name of a file to open
     pointer: XY | None = None
 
     # -- the mouse ---------------------------------------------------------------------------------------------
@@ -80,6 +83,12 @@ class Holding:
         self.brush.drop()
         self.points.drop()
 
+    def begin_prompt(self) -> None:
+        """The name of a file is going to be typed."""
+        self.helping, self.prompt = False, Prompt()
+        self.brush.drop()
+        self.points.drop()
+
     def leave(self) -> bool:
         """Leave what is going on: the help, else a point, else the mask; False if there was nothing."""
         if self.helping:
@@ -107,13 +116,19 @@ class Holding:
             step_size=step_size,
             hint=self._hint(),
             help=HELP if self.helping else (),
+            typed=self.prompt.text if self.prompt is not None else None,
+            choices=self.prompt.choices if self.prompt is not None else (),
         )
 
     def _hint(self) -> str:
+        if self.prompt is not None:
+            return OPEN_HINT
         if self.helping:
             return HELP_HINT
         if self.painting:
             return MASK_HINT
+        if self.searching and self.points.pending is None:
+            return SEARCH_HINT
         return TARGET_HINT if self.points.pending is not None else POINTS_HINT
 
 

@@ -17,16 +17,19 @@ HELP = (
     ("c", "clear the mask: everything may move"),
     ("n", "new picture, another seed"),
     ("s, ctrl+s", "save picture and session"),
-    ("o", "reopen what was saved last, else the last session"),
+    ("o", "open a photo or a session; Enter alone: what was saved last"),
+    ("f", "the next face of the photo"),
     ("v", "record a video, end the recording"),
     ("h, F1, ?", "this help"),
-    ("q, Esc", "quit; Esc first leaves help, a point, the mask"),
+    ("q, Esc", "quit; Esc first leaves help, a point, the mask, a search"),
 )
 
 POINTS_HINT = "click a handle, then its target    space: start, stop    m: mask    h: help"
 TARGET_HINT = "now click its target    right click or Esc: take the handle back"
 MASK_HINT = "left paints what may move, right erases    [ ]: size    c: clear    m: done"
 HELP_HINT = "h or Esc: close"
+OPEN_HINT = "Enter: open    Tab: complete    Esc: give up    (nothing typed: what was saved last)"
+SEARCH_HINT = "Esc: take the best so far    f: another face    n: another picture"
 
 #: Codes of cv2.pollKey by name. Qt, GTK and Cocoa give X11 key symbols for keys without a character; Windows gives
 #: control characters for ctrl with a letter, which Qt gives not at all (see :mod:`draggan_nodes.capture.x11`).
@@ -46,6 +49,15 @@ _NAMED = {
     ord("{"): "[",
     ord("}"): "]",
 }
+
+
+_TYPED = {27: "escape", 8: "backspace", 127: "backspace", 0xFFFF: "backspace", 9: "tab", 10: "enter", 13: "enter"}
+
+
+def typed_name(code: int) -> str:
+    """What the code that cv2.pollKey gave types: a character, "enter", "tab", "backspace", "escape"; "": nothing."""
+    code &= 0xFFFF
+    return _TYPED.get(code) or (chr(code) if 32 <= code < 127 else "")
 
 
 def key_name(code: int) -> str:

@@ -2,7 +2,18 @@
 
 from __future__ import annotations
 
-from draggan_runtime.messages import Command, Goal, Hand, Handles, LatentRequest, Mask, Notice, Progress, View
+from draggan_runtime.messages import (
+    Command,
+    Goal,
+    Hand,
+    Handles,
+    Inverting,
+    LatentRequest,
+    Mask,
+    Notice,
+    Progress,
+    View,
+)
 from draggan_runtime.node import latched
 
 INPUTS = {
@@ -11,6 +22,7 @@ INPUTS = {
     "shown": latched(Handles, optional=True),
     "points": latched(Goal, optional=True),
     "movable": latched(Mask, optional=True),
+    "inverting": latched(Inverting, optional=True),
 }
 
 OUTPUTS = {

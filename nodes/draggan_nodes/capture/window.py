@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -16,12 +17,14 @@ from draggan_nodes.capture.edit import EditPoint, point_pairs
 from draggan_nodes.capture.hand import Holding, on_picture, on_view
 from draggan_nodes.capture.points import Points
 from draggan_nodes.capture.ports import INPUTS, OUTPUTS
+from draggan_nodes.capture.prompt import Prompt
 from draggan_runtime.errors import UserError
 from draggan_runtime.messages import (
     Command,
     Goal,
     Hand,
     Handles,
+    Inverting,
     LatentRequest,
     Mask,
     Notice,
@@ -30,7 +33,9 @@ from draggan_runtime.messages import (
     View,
 )
 from draggan_runtime.node import Node, NodeParams, Turn
-from draggan_runtime.pictures import load_mask
+from draggan_runtime.photos import load_photo
+from draggan_runtime.pictures import Pixels, load_mask
+from draggan_runtime.session import holds_session
 
 _PATIENCE = 15.0  # s until a missing window is reported
 _STEP_SIZES = (0.25, 0.5, 0.75, 1.0, 1.25, 1.5, 2.0, 2.5, 3.0, 4.0, 6.0, 8.0, 12.0, 16.0)
@@ -42,6 +47,7 @@ class WindowCaptureParams(NodeParams):
 
     window: str = Field("draggan", min_length=1, description="name of the window; the display node's is the same")
     seed: int | None = Field(0, ge=0, lt=2**32, description="the first picture; null: the one the session has")
+    photo: str = Field("", description="a photo to begin with, in place of the seed's picture; empty: none")
     truncation_psi: float = Field(0.7, ge=-2, le=2, description="0: the mean face, 1: all variety")
     mask: str = Field("", description="a painted mask, white where the picture may move; empty: none")
     points: tuple[EditPoint, ...] = Field((), description="points to begin with: [{handle: [x, y], target: [x, y]}]")
@@ -72,6 +78,10 @@ class WindowCaptureState:
     seed: int | None = None
     step_size: float = 0.0
     tracker: int = 0  # of the parameter `trackers`
+    photo: Pixels | None = None  # the picture came of it, or will
+    photo_name: str = ""
+    face: int = 1  # of the photo
+    asked: bool = False  # for the photo's latent, and nothing has come of it yet
     step_given: float | None = None  # the parameter that step_size was taken from
     begun: bool = False
     wants_picture: bool = True
@@ -81,6 +91,7 @@ class WindowCaptureState:
     moved: dict[int, int] = field(default_factory=dict)  # handles moved in this drag, and the step that knows of it
     heard: Progress | None = None
     taken: tuple[Any, ...] = (None, None)  # points and mask of the session as last taken up
+    searched: Inverting | None = None  # as last heard
     told: tuple[PointPair, ...] = ()  # pairs as last emitted
     told_hand: Hand | None = None
     finished: bool = False
@@ -90,6 +101,11 @@ class WindowCaptureState:
         """The points being edited."""
         return self.hand.points
 
+    @property
+    def typing(self) -> bool:
+        """A file's name is being typed."""
+        return self.hand.prompt is not None
+
 
 class WindowCapture(Node):
     """Turns clicks and keys into goals, masks and commands; :mod:`~draggan_nodes.capture.keys` says which are which.
@@ -98,21 +114,24 @@ class WindowCapture(Node):
     at ``shown``. When a drag ends, the goal's handles become those it has tracked, so that the next one goes on
     from there. ``points`` and ``movable`` are what the session itself changes (undo, reopen): taken up, not sent
     again. A mask goes out when a stroke ends. Clicks count once a :class:`View` says where the picture lies.
+    When a search for a photo's latent begins, as ``inverting`` says, points on the picture before go.
     """
 
     Params = WindowCaptureParams
     State = WindowCaptureState
     inputs = INPUTS
     outputs = OUTPUTS
-    fixed = frozenset({"window", "seed", "truncation_psi", "mask", "points", "size"})
+    fixed = frozenset({"window", "seed", "photo", "truncation_psi", "mask", "points", "size"})
     polls = True
 
     @classmethod
     def prepare(cls, params: Any) -> None:
-        """Reads the mask and checks the points. Raises UserError before anything starts."""
+        """Reads mask and photo, and checks the points. Raises UserError before anything starts."""
         point_pairs(params.points, 0, params.size)
         if params.mask:
             load_mask(params.mask, params.size)
+        if params.photo:
+            load_photo(params.photo)
 
     def configure(self) -> None:
         self.prepare(self.params)
@@ -139,7 +158,7 @@ class WindowCapture(Node):
         self._hear(turn)
         self._take_up(turn)
         if self._window(turn):
-            keys, mouse = self._device.keys(), list(self._device.mouse())
+            keys, mouse = self._events(turn)
             # OpenCV does not say which came first: what ends a stroke, then the keys, then what begins another.
             ends = next((i + 1 for i, m in enumerate(mouse) if m.kind == "up"), 0) if state.hand.presses else 0
             for event in mouse[:ends]:
@@ -149,6 +168,14 @@ class WindowCapture(Node):
             for event in mouse[ends:]:
                 self._point(turn, event)
         self._tell(turn)
+
+    def _events(self, turn: Turn) -> tuple[list[str], list[Mouse]]:
+        """Keys and mouse; while a name is typed, the mouse means nothing."""
+        mouse = list(self._device.mouse())
+        if turn.state.typing:
+            return self._device.typed(), []
+        self._device.typed_enough()
+        return self._device.keys(), mouse
 
     # -- what comes in -----------------------------------------------------------------------------------------
 
@@ -160,12 +187,21 @@ class WindowCapture(Node):
             self._tell_mask(turn)
         if state.wants_picture:
             state.points.take_up(point_pairs(self.params.points))
-            if self.params.seed is not None:
+            if self.params.photo:
+                self._open_photo(turn, Path(self.params.photo))
+            elif self.params.seed is not None:
                 self._request(turn, self.params.seed)
 
     def _hear(self, turn: Turn) -> None:
-        """What the drag says, and the parameters."""
+        """What the drag and a search say, and the parameters."""
         state: WindowCaptureState = turn.state
+        inverting: Inverting | None = turn.get("inverting")
+        state.hand.searching = inverting is not None and not inverting.finished
+        if state.asked and inverting is not None and inverting is not state.searched:
+            state.asked = False
+            if inverting.of:  # it has begun, not failed
+                state.points.clear()
+        state.searched = inverting
         if state.step_given != self.params.step:
             state.step_given = state.step_size = self.params.step
         progress: Progress | None = turn.get("progress")
@@ -242,12 +278,57 @@ class WindowCapture(Node):
     # -- what it means -----------------------------------------------------------------------------------------
 
     def _key(self, turn: Turn, key: str) -> None:
-        if key in _KEYS:
+        if turn.state.typing:
+            self._type(turn, key)
+        elif key in _KEYS:
             _KEYS[key](self, turn)
+
+    def _type(self, turn: Turn, key: str) -> None:
+        """A key of the line in which a file's name is typed."""
+        hand: Holding = turn.state.hand
+        assert hand.prompt is not None
+        if key in _LINE_KEYS:
+            _LINE_KEYS[key](hand.prompt)
+        elif len(key) == 1:
+            hand.prompt.type(key)
+        elif key in ("enter", "escape"):
+            path, hand.prompt = hand.prompt.path, None
+            if key == "enter":
+                self._open(turn, path)
+
+    def _open(self, turn: Turn, path: Path | None) -> None:
+        """A file, or what was saved last. What cannot be opened is said, and all stays as it is."""
+        try:
+            if path is None or holds_session(path):
+                self._reopen(turn, path)
+            else:
+                self._open_photo(turn, path)
+        except UserError as error:
+            self._notice(turn, str(error), problem=True)
+
+    def _open_photo(self, turn: Turn, path: Path) -> None:
+        """Raises UserError if it is none."""
+        state: WindowCaptureState = turn.state
+        state.photo, state.photo_name = load_photo(path), path.name
+        self._request_photo(turn, None)
+
+    def _next_face(self, turn: Turn) -> None:
+        state: WindowCaptureState = turn.state
+        faces = state.searched.faces if state.searched is not None else 0
+        if state.asked:
+            return
+        if state.photo is None:
+            self._notice(turn, "there is no photo: o opens one", problem=True)
+        elif faces > 1:
+            self._request_photo(turn, state.face % faces + 1)
+        else:
+            self._notice(turn, "no other face was found in the photo", problem=True)
 
     def _start_or_stop(self, turn: Turn) -> None:
         state: WindowCaptureState = turn.state
-        if state.dragging and state.doing != "stopping":
+        if state.hand.searching or (state.asked and not state.dragging):
+            self._command(turn, "start")  # whether that can be, the session knows
+        elif state.dragging and state.doing != "stopping":
             state.doing = "stopping"
             self._command(turn, "stop")
         elif state.points.pairs:  # also when a stop went unanswered: then nothing was running
@@ -292,18 +373,24 @@ class WindowCapture(Node):
         """Points are places on a picture, so they go with it."""
         state: WindowCaptureState = turn.state
         state.points.clear()
+        state.photo, state.asked = None, False
         state.next_seed, state.dragging, state.doing = None, False, ""
         self._tell(turn)
         self._request(turn, seed)
         self._title(state)
 
-    def _reopen(self, turn: Turn) -> None:
-        turn.state.seed = None  # whatever the session has
-        self._command(turn, "open")
-        self._title(turn.state)
+    def _reopen(self, turn: Turn, path: Path | None) -> None:
+        state: WindowCaptureState = turn.state
+        state.seed, state.photo, state.asked = None, None, False  # whatever the session has
+        self._command(turn, "open", str(path or ""))
+        self._title(state)
 
     def _escape(self, turn: Turn) -> None:
-        if not turn.state.hand.leave():
+        if turn.state.hand.leave():
+            return
+        if turn.state.hand.searching or turn.state.asked:
+            self._command(turn, "stop")
+        else:
             self._quit(turn)
 
     def _quit(self, turn: Turn) -> None:
@@ -316,6 +403,13 @@ class WindowCapture(Node):
         turn.state.seed = seed
         psi = self.params.truncation_psi
         turn.emit("request", LatentRequest(session=turn.session, seed=seed, truncation_psi=psi))
+
+    def _request_photo(self, turn: Turn, face: int | None) -> None:
+        """``face``: which, from 1; None: the largest, or none."""
+        state: WindowCaptureState = turn.state
+        state.seed, state.next_seed, state.face, state.asked = None, None, face or 1, True
+        turn.emit("request", LatentRequest(session=turn.session, photo=state.photo, face=face))
+        self._title(state)
 
     def _command(self, turn: Turn, verb: Any, argument: str = "") -> None:
         turn.emit("command", Command(session=turn.session, step=turn.step, verb=verb, argument=argument))
@@ -338,8 +432,8 @@ class WindowCapture(Node):
             turn.emit("hand", hand)
 
     def _title(self, state: WindowCaptureState) -> None:
-        seed = f" - seed {state.seed}" if state.seed is not None else ""
-        self._device.title(self.params.window + seed)
+        what = f"seed {state.seed}" if state.seed is not None else state.photo_name if state.photo is not None else ""
+        self._device.title(f"{self.params.window} - {what}" if what else self.params.window)
 
 
 _KEYS: Mapping[str, Callable[[WindowCapture, Turn], None]] = {
@@ -360,8 +454,15 @@ _KEYS: Mapping[str, Callable[[WindowCapture, Turn], None]] = {
     "v": lambda node, turn: node._command(turn, "record"),
     "n": WindowCapture._another,
     "s": lambda node, turn: node._command(turn, "save", node.params.save),
-    "o": WindowCapture._reopen,
+    "o": lambda _, turn: turn.state.hand.begin_prompt(),
+    "f": WindowCapture._next_face,
     "h": lambda _, turn: turn.state.hand.toggle_help(),
     "escape": WindowCapture._escape,
     "q": WindowCapture._quit,
+}
+
+_LINE_KEYS: Mapping[str, Callable[[Prompt], None]] = {
+    "backspace": Prompt.erase,
+    "tab": Prompt.complete,
+    "ctrl+u": Prompt.clear,
 }

@@ -1,8 +1,10 @@
-"""The wheel and ctrl with a letter, straight from the X server.
+"""The wheel, ctrl with a letter, and what is typed, straight from the X server.
 
 OpenCV's Qt windows keep both for themselves: the wheel zooms their view, ctrl with a letter is dropped. So the window's
 events of these few are asked for over a connection of our own (passive grabs: XGrabButton, XGrabKey), which takes
-them away from Qt. Without an X server none of this is there, and everything else works all the same.
+them away from Qt. Of all other keys Qt windows tell one at a time, and nothing of capitals, which is too little for a
+line to be typed: while one is, all are asked for. Without an X server none of this is there, and everything else works
+all the same.
 """
 
 from __future__ import annotations
@@ -19,10 +21,13 @@ _MEANT = {"z": ("u", "y"), "y": ("y", "y"), "s": ("s", "s")}
 
 _WHEEL = {4: "wheel up", 5: "wheel down"}
 _KEY_PRESS, _BUTTON_PRESS = 2, 4
-_SHIFT, _LOCK, _CONTROL, _NUM_LOCK, _ANY = 1, 2, 4, 16, 1 << 15
+_SHIFT, _LOCK, _CONTROL, _ALT, _NUM_LOCK, _ANY = 1, 2, 4, 8, 16, 1 << 15
 _PRESS_AND_RELEASE = 4 | 8
 _ASYNC = 1
 _CARDINAL = 6
+_ANY_KEY = 0
+_TYPED = {0x0D: "enter", 0x09: "tab", 0x08: "backspace", 0x7F: "backspace", 0x1B: "escape", 0x15: "ctrl+u"}
+_UNICODE = 0x01000000  # key symbols from here on are characters
 
 
 class _KeyOrButton(ctypes.Structure):
@@ -40,7 +45,7 @@ class _Event(ctypes.Union):
 
 
 class WindowEvents:
-    """The wheel and ctrl keys of the window of this process whose title is ``name``."""
+    """The wheel and ctrl keys of the window of this process whose title is ``name``; while ``typing``, all keys."""
 
     def __init__(self, name: str) -> None:
         """Raises OSError if there is no X server, or no such window on it."""
@@ -57,9 +62,32 @@ class WindowEvents:
         if window is None:
             self.close()
             raise OSError(f"no window '{name}'")
+        self._window, self._typing = window, False
+
+    @property
+    def typing(self) -> bool:
+        """Whether all keys are heard here, and by nobody else in this process."""
+        return self._typing
+
+    @typing.setter
+    def typing(self, typing: bool) -> None:
+        if typing == self._typing or not self._display:
+            return
+        self._typing = typing
+        x = self._x
+        with _forgiving(x):
+            if typing:
+                x.XGrabKey(self._display, _ANY_KEY, _ANY, self._window, 0, _ASYNC, _ASYNC)
+            else:
+                x.XUngrabKey(self._display, _ANY_KEY, _ANY, self._window)
+                self._grab(self._window)
+            x.XSync(self._display, 0)
 
     def take(self) -> list[str]:
-        """What came since the last call, as keys: "wheel up", "wheel down", and the letter that ctrl stands for."""
+        """What came since the last call, as keys: "wheel up", "wheel down", and the letter that ctrl stands for.
+
+        While ``typing``: characters, "enter", "tab", "backspace", "escape" and "ctrl+u".
+        """
         names = []
         event = _Event()
         while self._display and self._x.XPending(self._display):
@@ -67,9 +95,27 @@ class WindowEvents:
             press = event.press
             if press.type == _BUTTON_PRESS and press.code in _WHEEL:
                 names.append(_WHEEL[press.code])
+            elif press.type == _KEY_PRESS and self._typing:
+                names += self._typed(event)
             elif press.type == _KEY_PRESS and press.code in self._letters:
                 names.append(self._letters[press.code][press.state & _SHIFT])
         return names
+
+    def _typed(self, event: _Event) -> list[str]:
+        """What a key types: nothing, or one."""
+        letters, symbol = ctypes.create_string_buffer(8), c_ulong()
+        count = self._x.XLookupString(byref(event), letters, len(letters), byref(symbol), None)
+        if count == 1 and ord(letters[0]) in _TYPED:
+            return [_TYPED[ord(letters[0])]]
+        if event.press.state & (_CONTROL | _ALT):
+            return []
+        if count == 1:
+            character = letters[0].decode("latin-1")
+        elif _UNICODE < symbol.value < _UNICODE + 0x110000:
+            character = chr(symbol.value - _UNICODE)
+        else:
+            return []
+        return [character] if character.isprintable() else []
 
     def close(self) -> None:
         """Let the server go; the wheel and ctrl are Qt's again."""
@@ -146,6 +192,8 @@ def _library() -> Any:
         ("XNextEvent", c_int, [display, c_void_p]),
         ("XGrabButton", c_int, [display, c_uint, c_uint, window, c_int, c_uint, c_int, c_int, window, c_ulong]),
         ("XGrabKey", c_int, [display, c_int, c_uint, window, c_int, c_int, c_int]),
+        ("XUngrabKey", c_int, [display, c_int, c_uint, window]),
+        ("XLookupString", c_int, [c_void_p, c_char_p, c_int, c_void_p, c_void_p]),
     ):
         function = getattr(x, name)
         function.restype, function.argtypes = result, arguments

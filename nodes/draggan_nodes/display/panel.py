@@ -9,7 +9,7 @@ import cv2
 import numpy as np
 
 from draggan_nodes.display.notices import ShownNotice
-from draggan_nodes.display.text import Colour, fitted, key_list, line_height, tint, width_of, wrapped, write
+from draggan_nodes.display.text import Colour, fitted, fitted_end, key_list, line_height, tint, width_of, wrapped, write
 from draggan_runtime.pictures import Pixels
 
 BAR = (28, 28, 30)
@@ -24,13 +24,18 @@ PANEL = (16, 16, 20)
 
 @dataclass(frozen=True)
 class Bar:
-    """The status bar: what the session does, its figures, and what could be done next."""
+    """The status bar: what the session does, its figures, and what could be done next.
+
+    ``typed``: the first line is being typed, its end counts. ``done``: how much is done of what goes on, 0 to 1.
+    """
 
     headline: str
     figures: str = ""
     hint: str = ""
     problem: bool = False
     recording: bool = False
+    typed: bool = False
+    done: float | None = None
 
 
 def text_size(side: int) -> int:
@@ -55,8 +60,11 @@ def draw_bar(canvas: Pixels, bar: Bar, size: int) -> None:
         spot = (width - left - mark - round(0.7 * size), top + step // 2)
         cv2.circle(canvas, spot, round(0.3 * size), RECORDING, -1, cv2.LINE_AA)
         room -= mark + round(1.6 * size)
+    if bar.done is not None:
+        canvas[: max(2, size // 4), : round(width * bar.done)] = GOOD
+    first = fitted_end(bar.headline, size, room) if bar.typed else bar.headline
     for text, colour, space in (
-        (bar.headline, PROBLEM if bar.problem else TEXT, room),
+        (first, PROBLEM if bar.problem else KEY if bar.typed else TEXT, room),
         (bar.figures, TEXT, width - size),
         (bar.hint, DIM_TEXT, width - size),
     ):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from draggan_runtime.messages import XY, Goal, PointPair, Progress
+from draggan_runtime.messages import XY, Goal, Inverting, PointPair, Progress
 
 _STATES = {
     None: "dragging",
@@ -32,6 +32,21 @@ def headline(progress: Progress | None, goal: Goal | None, *, drawing: bool = Fa
     if progress.failure is not None:
         return f"{state}: {progress.failure}"
     return f"{state}, drawing the picture" if drawing and progress.stopped else state
+
+
+def searching(inverting: Inverting | None) -> bool:
+    """A photo's latent is being looked for."""
+    return inverting is not None and not inverting.finished
+
+
+def search_headline(inverting: Inverting) -> str:
+    """How far the search for a photo's latent is."""
+    return f"photo: step {inverting.done} of {inverting.of}"
+
+
+def search_figures(inverting: Inverting) -> str:
+    """How unlike the photo the best picture so far is."""
+    return f"{inverting.distance:.3f} from the photo, by {inverting.by}"
 
 
 def figures(progress: Progress | None, step_size: float | None = None) -> str:

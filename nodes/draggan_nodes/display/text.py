@@ -44,6 +44,15 @@ def fitted(text: str, size: int, room: int, smallest: int = SMALLEST) -> tuple[s
     return text, size
 
 
+def fitted_end(text: str, size: int, room: int) -> str:
+    """``text`` so that it is at most ``room`` px wide: with its beginning cut off."""
+    if width_of(text, size) <= room:
+        return text
+    while text and width_of("..." + text, size) > room:
+        text = text[1:]
+    return "..." + text
+
+
 def wrapped(text: str, size: int, room: int) -> list[str]:
     """``text`` in lines of at most ``room`` px; a word that is longer is broken."""
     lines = [""]

@@ -18,7 +18,7 @@ from draggan_nodes.display.layers import Layers
 from draggan_nodes.display.layout import Layout, first_window, fit
 from draggan_nodes.display.notices import Notices, ShownNotice
 from draggan_nodes.display.panel import Bar, blank, draw_bar, draw_help, draw_middle, draw_notices
-from draggan_nodes.display.status import figures, headline, unsure
+from draggan_nodes.display.status import figures, headline, search_figures, search_headline, searching, unsure
 from draggan_nodes.display.story import Story
 from draggan_runtime.display_probe import probe, window_open
 from draggan_runtime.errors import UserError
@@ -28,6 +28,7 @@ from draggan_runtime.messages import (
     Goal,
     Hand,
     Handles,
+    Inverting,
     LatentRequest,
     Mask,
     Message,
@@ -68,6 +69,7 @@ class Shown:
     hand: Hand | None = None
     mask: Mask | None = None
     progress: Progress | None = None
+    inverting: Inverting | None = None
     waiting: bool = False
     recording: bool = False
     notices: tuple[ShownNotice, ...] = ()
@@ -113,6 +115,7 @@ class WindowDisplay(Node):
         "hand": latched(Hand, optional=True),
         "mask": latched(Mask, optional=True),
         "progress": latched(Progress, optional=True),
+        "inverting": latched(Inverting, optional=True),
         "request": latched(LatentRequest, optional=True),
         "recording": latched(Recording, optional=True),
     }
@@ -184,6 +187,7 @@ class WindowDisplay(Node):
             hand=turn.get("hand"),
             mask=turn.get("mask"),
             progress=state.story.progress,
+            inverting=turn.get("inverting"),
             waiting=state.story.waiting,
             recording=recording is not None and bool(recording.path),
             notices=state.notices.at(now, self.params.notice_seconds),
@@ -198,7 +202,7 @@ class WindowDisplay(Node):
     def _pause(self, state: WindowState, shown: Shown) -> float:
         """s from the drawing before to this one."""
         dragging = shown.progress is not None and shown.progress.stopped is None
-        if not dragging or state.drawn is None:
+        if not (dragging or searching(shown.inverting)) or state.drawn is None:
             return 1 / float(self.params.rate)
         before = state.drawn
         figures = shown.frame is before.frame and shown.hand is before.hand and shown.area == before.area
@@ -275,16 +279,23 @@ def _open(name: str) -> None:
 
 def _bar(story: Story, shown: Shown) -> Bar:
     """The status bar's words."""
-    hand, progress = shown.hand, shown.progress
+    hand, progress, search = shown.hand, shown.progress, shown.inverting
     doing = hand.doing if hand is not None else ""
+    hint = hand.hint if hand is not None else HINT
+    if hand is not None and hand.typed is not None:
+        return Bar(f"open {hand.typed}_", "    ".join(hand.choices), hint, recording=shown.recording, typed=True)
+    if search is not None and searching(search):
+        done = search.done / max(1, search.of)
+        return Bar(search_headline(search), search_figures(search), hint, recording=shown.recording, done=done)
     if shown.frame is None:
-        doing = "preparing the first picture"
+        given_up = search is not None and not search.of
+        doing = "no picture: o opens one, n brings a new face" if given_up else "preparing the first picture"
     elif shown.waiting:
         doing = "preparing the picture"
     return Bar(
         headline=doing or headline(progress, shown.goal, drawing=story.late),
         figures=figures(progress, hand.step_size if hand is not None else None),
-        hint=hand.hint if hand is not None else HINT,
+        hint=hint,
         problem=not doing and progress is not None and progress.stopped in ("failed", "lost", "out_of_reach"),
         recording=shown.recording,
     )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 from draggan_nodes.inversion.alignment import Placement, align, centre_crop, crop
@@ -16,11 +16,12 @@ Edges = tuple[float, float, float, float]
 
 @dataclass(frozen=True)
 class Piece:
-    """What was cut out: uint8 RGB ``[H, W, 3]``, where it lay, and what to tell the user."""
+    """What was cut out: uint8 RGB ``[H, W, 3]``, where it lay, what to tell the user, and how many faces there are."""
 
     pixels: Pixels
     placement: Placement
     notices: tuple[str, ...] = ()
+    faces: int = 0
 
 
 def cut(photo: Any, size: tuple[int, int], kind: Kind, face: int | None = None, box: Edges | None = None) -> Piece:
@@ -40,8 +41,8 @@ def cut(photo: Any, size: tuple[int, int], kind: Kind, face: int | None = None, 
     if face is not None and not 1 <= face <= len(found):
         raise UserError(f"face {face} is asked for, but {len(found)} were found; 1 is the largest")
     if face is None and len(found) > 1:
-        notice = f"{len(found)} faces were found; the largest is taken, --face 2 takes the next"
-    return _piece(photo, align(found[(face or 1) - 1].landmarks, size[0]), notice)
+        notice = f"{len(found)} faces were found; the largest is taken; --face 2, in a window f, takes the next"
+    return replace(_piece(photo, align(found[(face or 1) - 1].landmarks, size[0]), notice), faces=len(found))
 
 
 def _faces(photo: Pixels, kind: Kind) -> tuple[list[Face], str]:

@@ -126,6 +126,7 @@ class PhotoSource(LatentSource):
 
     def _tell(self, turn: Turn, finished: bool) -> None:
         search: Search = turn.state.search
+        piece: Piece = turn.state.piece
         turn.emit(
             "inverting",
             Inverting(
@@ -136,6 +137,7 @@ class PhotoSource(LatentSource):
                 distance=search.distance,
                 by=search.name,
                 finished=finished,
+                faces=piece.faces,
             ),
         )
 
