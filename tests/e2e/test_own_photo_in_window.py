@@ -6,11 +6,12 @@ import numpy as np
 import pytest
 from PIL import Image
 from test_live_window import Live
-from test_photos import LEVELS, command
+from test_own_photo import command
 from xvfb import virtual_screen
 
 from draggan_runtime.session import load_session
 
+LEVELS = [f'{node}.level="64"' for node in ("tracker", "motion", "texture")]
 SET = [*LEVELS, "source.cut=centre", "source.perceptual=no", "engine.threads=1", "display.max_side=900"]
 
 
