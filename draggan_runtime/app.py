@@ -40,7 +40,8 @@ from draggan_runtime.node import Turn
 from draggan_runtime.session import SessionRecord
 
 START_DEADLINE = 300.0
-_OF_REQUEST = ("seed", "truncation_psi", "anchor", "history", "undone")  # what a request makes a record forget
+# What a request makes a record forget.
+_OF_REQUEST = ("seed", "truncation_psi", "anchor", "history", "undone", "tuning")
 
 
 class App:
@@ -523,7 +524,15 @@ class App:
         record = self.record
         if record.w_plus is not None:
             kept = dict(vars(record))
-            self.post(LatentRequest(session=record.id, step=record.step, w_plus=record.w_plus, anchor=record.anchor))
+            self.post(
+                LatentRequest(
+                    session=record.id,
+                    step=record.step,
+                    w_plus=record.w_plus,
+                    anchor=record.anchor,
+                    tuning=record.tuning,
+                )
+            )
             # What the request makes forget; but latents of other tools become whole on the way through the generator.
             vars(record).update({name: value for name, value in kept.items() if name not in ("w_plus", "anchor")})
         if self.graph.source_of(Mask) is not None:

@@ -19,6 +19,7 @@ from draggan_runtime.messages import (
     Placed,
     Proceed,
     Progress,
+    TunedWeights,
 )
 from draggan_runtime.node import Node, NodeParams, event, latched, sync
 
@@ -77,6 +78,7 @@ class SessionKeeper(Node):
         "inverting": event(Inverting, optional=True),
         "placed": event(Placed, optional=True),
         "pasted": event(Frame, optional=True),
+        "tuning": event(TunedWeights, optional=True),
     }
     outputs = {"goal": Goal, "mask": Mask, "notice": Notice, "proceed": Proceed, "inverting": Inverting}
 

@@ -8,6 +8,7 @@ which counts latent updates since the latent was set.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -74,12 +75,24 @@ class Notice(Message):
 
 
 @dataclass(frozen=True, kw_only=True)
+class TunedWeights(Message):
+    """How the model's weights are changed for one picture, as pivotal tuning does it; no other picture sees it.
+
+    ``factors``: by weight, ``[outputs, rank]`` and ``[rank, inputs]`` float32, whose product is added to it. ``name``
+    is the content's: latents with it in their ``tuning`` are drawn with these weights.
+    """
+
+    name: str
+    factors: Mapping[str, tuple[Array, Array]]
+
+
+@dataclass(frozen=True, kw_only=True)
 class LatentRequest(Message):
     """Where a picture shall come from: a seed, a latent already at hand (``w_plus`` ``[num_ws, w_dim]``), or a photo.
 
-    ``anchor``: see :class:`Latent`. ``photo`` uint8 RGB ``[H, W, 3]``, of any size; ``face``: which of its faces,
-    counted from 1, the largest first; unset: the largest; ``box`` (left, top, right, bottom) px of the photo: what to
-    cut out instead of looking for a face.
+    ``anchor``: see :class:`Latent`. ``tuning``: of the weights that the latent is for; None: the model's own. ``photo``
+    uint8 RGB ``[H, W, 3]``, of any size; ``face``: which of its faces, counted from 1, the largest first; unset: the
+    largest; ``box`` (left, top, right, bottom) px of the photo: what to cut out instead of looking for a face.
     """
 
     seed: int | None = None
@@ -89,6 +102,7 @@ class LatentRequest(Message):
     photo: Array | None = None
     face: int | None = None
     box: tuple[float, float, float, float] | None = None
+    tuning: TunedWeights | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -137,6 +151,7 @@ class Latent(Message):
     ``origin`` names the latent that was set last: a drag's latents keep that of the picture it moves. "" = not known.
     ``anchor`` float32 ``[num_ws, w_dim]``: what an edit shall stay near, where that is an earlier latent: the one of
     the picture that was edited until it became this one.
+    ``tuning``: the name of the :class:`TunedWeights` of its picture's weights; "" for the model's own.
     """
 
     space: Literal["z", "w_plus"]
@@ -144,6 +159,7 @@ class Latent(Message):
     truncation_psi: float = 0.7
     origin: str = ""
     anchor: Array | None = None
+    tuning: str = ""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -12,7 +12,7 @@ from typing import Any
 from draggan_runtime.errors import UserError, WireError
 from draggan_runtime.files import write_atomically
 from draggan_runtime.latents import read_latent
-from draggan_runtime.messages import Goal, Latent, LatentRequest, Mask, PointPair, Progress
+from draggan_runtime.messages import Goal, Latent, LatentRequest, Mask, PointPair, Progress, TunedWeights
 from draggan_runtime.pictures import embedded_session
 from draggan_runtime.wire import pack, to_host, unpack
 
@@ -55,7 +55,7 @@ class SessionRecord:
     ``w_plus`` float32 ``[num_ws, w_dim]``: the current latent, None before the first; ``anchor``: that of the picture
     before the first edit. ``mask`` uint8 ``[H, W]`` or None. ``params``: by node id, the ``impl`` and parameters of the
     nodes that make the result. ``history``: the last drags, at most ``UNDOABLE``, oldest first; ``undone``: those taken
-    back, the one to redo next last.
+    back, the one to redo next last. ``tuning``: of the weights that the picture is drawn with; None: the model's own.
     """
 
     id: str = "main"
@@ -70,6 +70,7 @@ class SessionRecord:
     params: dict[str, dict[str, Any]] = field(default_factory=dict)
     history: list[DragRecord] = field(default_factory=list)
     undone: list[DragRecord] = field(default_factory=list)
+    tuning: TunedWeights | None = None
 
     def overrides(self) -> list[str]:
         """The parameters as ``node.param=value``, to run the same graph again."""
@@ -85,6 +86,8 @@ class SessionRecord:
             self.request(message)
         elif isinstance(message, Goal):
             self.points = message.points
+        elif isinstance(message, TunedWeights):
+            self.tuning = to_host(message)
         elif isinstance(message, Mask):
             self.mask = to_host(message.movable)
         elif isinstance(message, Latent):
@@ -96,6 +99,7 @@ class SessionRecord:
     def request(self, message: LatentRequest) -> None:
         """A new picture is asked for: what belonged to the old one goes."""
         self.seed, self.truncation_psi, self.anchor = message.seed, message.truncation_psi, message.anchor
+        self.tuning = message.tuning
         self.history, self.undone = [], []
 
     def begin(self) -> None:

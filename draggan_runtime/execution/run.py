@@ -128,13 +128,7 @@ class Run:
         if best is None or best.w_plus is progress.w_plus or not self.action.can_go_back:
             return progress
         latent: Latent = self.received["latent"]
-        back = Latent(
-            session=self.session,
-            step=latent.step + 1,
-            space="w_plus",
-            values=best.w_plus,
-            origin=latent.origin,
-        )
+        back = replace(latent, step=latent.step + 1, values=best.w_plus)
         self.router.emit(self.action.node_id, "latent", back)
         self.router.settle()
         return replace(

@@ -76,7 +76,7 @@ def wishes(network, kind, free):
         start = network.mapping(z, 0.7)[0]
         offset = 0.1 * torch.randn(rows, network.w_dim, generator=random).to(start)
         slots = network.coarse_slots
-        yield Wish(start, offset, slots, Styles(start[None], slots), {level: of})
+        yield Wish(network, start, offset, slots, Styles(start[None], slots), {level: of})
 
 
 def slopes(boxes):
@@ -92,11 +92,11 @@ def slopes(boxes):
 def compare(network, kind, free, tolerance, slope_tolerance):
     """What sessions get of one pass, and what each gets of its own."""
     level, all_ = WANTED[kind][0], list(wishes(network, kind, free))
-    together = look(network, all_)
+    together = look(all_)
     gradients = {i: slopes(seen.boxes) for i, seen in enumerate(together)}
     pulled = together[0].at.pull(gradients)
     for i, wish in enumerate(all_):
-        [alone] = look(network, [wish])
+        [alone] = look([wish])
         for ours, theirs in zip(together[i].boxes[level], alone.boxes[level], strict=True):
             assert_near(ours.values, theirs.values, tolerance)
         assert_near(pulled[i], alone.at.pull({0: gradients[i]})[0], slope_tolerance)
@@ -115,7 +115,7 @@ def test_in_float32_but_for_rounding(network, kind):
 
 def test_whose_gradient_is_not_given_adds_nothing_to_the_others(exact):
     both = list(wishes(exact, "boxes", False))[:2]
-    together, [alone] = look(exact, both), look(exact, both[1:])
+    together, [alone] = look(both), look(both[1:])
     gradient = slopes(alone.boxes)
     pulled = together[1].at.pull({1: gradient})
     assert pulled.keys() == {1}

@@ -5,7 +5,7 @@ import torch
 from draggan_nodes.generation.renderer import Renderer, RendererParams
 
 from draggan_runtime.messages import Latent
-from draggan_runtime.node import Context, NoState, Turn
+from draggan_runtime.node import Context, Turn
 from draggan_runtime.pictures import to_uint8
 
 
@@ -18,7 +18,9 @@ def test_a_latent_becomes_a_picture():
     node = Renderer(RendererParams(), Context("renderer"))
     node.configure()
     w_plus = node.network.mapping(torch.randn(1, 512, generator=torch.Generator().manual_seed(0)), 0.7)[0]
-    turn = Turn("s", 5, {"latent": Latent(session="s", step=5, space="w_plus", values=w_plus.numpy())}, NoState())
+    turn = Turn(
+        "s", 5, {"latent": Latent(session="s", step=5, space="w_plus", values=w_plus.numpy())}, node.new_state()
+    )
     node.step([turn])
     [(port, frame)] = turn.emitted
     assert (port, frame.session, frame.step) == ("frame", "s", 5)

@@ -19,11 +19,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from functools import cached_property
+from typing import Self
 
 import torch
 from torch import nn
 from torch.nn.functional import conv2d, leaky_relu, leaky_relu_, linear, pad
 
+from draggan_nodes.generation.buffers import with_buffers
 from draggan_nodes.generation.compute import Layered
 from draggan_nodes.generation.haar import inverse_haar
 from draggan_nodes.generation.plan import Step
@@ -39,10 +41,15 @@ class _Weights(nn.Module):
     def __init__(self, tensors: Mapping[str, torch.Tensor]) -> None:
         super().__init__()
         for name, tensor in tensors.items():
-            self.register_buffer(name.replace(".", "/"), tensor)
+            self.register_buffer(buffer(name), tensor)
 
     def __getitem__(self, name: str) -> torch.Tensor:
-        return self.get_buffer(name.replace(".", "/"))
+        return self.get_buffer(buffer(name))
+
+
+def buffer(name: str) -> str:
+    """A tensor's name as that of a buffer, in which there may be no dots."""
+    return name.replace(".", "/")
 
 
 class MobileStyleGAN(Layered, nn.Module):
@@ -132,6 +139,15 @@ class MobileStyleGAN(Layered, nn.Module):
         style = self._rgb_style(styles)
         rgb = [self._to_rgb(self._block(x, last, styles, rows), style) for rows in stripes]
         return self._picture(torch.cat(rgb, 1))
+
+    @cached_property
+    def tunable(self) -> Mapping[str, tuple[int, int]]:
+        layers = [f"blocks.{i}.{number}" for i in range(self._depth) for number in (1, 2)]
+        shapes = {f"{layer}.pointwise": self._w[f"{layer}.pointwise"].shape for layer in [*layers, "to_rgb"]}
+        return {name: (shape[0], shape[1]) for name, shape in shapes.items()}
+
+    def tuned(self, changes: Mapping[str, torch.Tensor]) -> Self:
+        return with_buffers(self, {f"_w.{buffer(name)}": self._w[name] + more for name, more in changes.items()})
 
     @property
     def constant(self) -> torch.Tensor:

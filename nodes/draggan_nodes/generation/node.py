@@ -19,6 +19,7 @@ from draggan_nodes.generation.passes import Look, Pass, Wish, grouped, look, war
 from draggan_nodes.generation.protocol import GeneratorNetwork
 from draggan_nodes.generation.regions import Regions, box, regions_for, whole_map, windows, with_more
 from draggan_nodes.generation.styles import Styles
+from draggan_nodes.generation.tuned import OwnNetwork
 from draggan_runtime import models
 from draggan_runtime.errors import DragganError, UserError
 from draggan_runtime.messages import (
@@ -32,6 +33,7 @@ from draggan_runtime.messages import (
     Latent,
     Mask,
     NeedBoxes,
+    TunedWeights,
 )
 from draggan_runtime.node import Need, Node, NodeParams, Turn, event, latched
 
@@ -73,7 +75,8 @@ class DragState:
     """A session's latent: ``start`` ``[num_ws, w_dim]``, and ``offset`` ``[1 or slots, w_dim]`` on its slots.
 
     ``origin`` names the latent that was set last; ``anchor`` ``[num_ws, w_dim]`` is the one that the prior stays near.
-    ``reference``: this step's features are those of the drag's start. ``look``, and the ``kept`` styles of what does
+    ``reference``: this step's features are those of the drag's start. ``tuning`` names its picture's weights, of which
+    ``own`` is the network. ``look``, and the ``kept`` styles of what does
     not move, are computed again if missing.
     """
 
@@ -87,6 +90,8 @@ class DragState:
     moments: Moments | None = None
     regions: Regions = field(default_factory=dict)
     reference: bool = False
+    tuning: str = ""
+    own: OwnNetwork = field(default_factory=OwnNetwork)
     look: Look | None = None
     kept: Styles | None = None
 
@@ -125,6 +130,7 @@ class Generator(Node):
         "goal": latched(Goal, optional=True),
         "mask": latched(Mask, optional=True),
         "handles": latched(Handles, optional=True),
+        "tuning": latched(TunedWeights, optional=True),
     }
     outputs = {"latent": Latent, "features": Features, "maps": Features}
 
@@ -193,12 +199,19 @@ class Generator(Node):
     def _set(self, turn: Turn, latent: Latent) -> None:
         state: DragState = turn.state
         start = to_w_plus(self.network, latent)
-        origin = latent.origin or _origin(start)
+        origin = latent.origin or _origin(start) + latent.tuning
         anchor = state.anchor if origin == state.origin else start
         if latent.anchor is not None:
             anchor = to_w_plus(self.network, replace(latent, space="w_plus", values=latent.anchor))
-        vars(state).update(vars(DragState(step=latent.step, origin=origin, anchor=anchor, start=start)))
+        fresh = DragState(latent.step, origin, anchor, start, tuning=latent.tuning, own=state.own)
+        vars(state).update(vars(fresh))
+        self._own(turn)
         self._emit_latent(turn)
+
+    def _own(self, turn: Turn) -> GeneratorNetwork:
+        """The network of the session's picture. Raises UserError if what was tuned was another model."""
+        state: DragState = turn.state
+        return state.own.of(self.network, state.tuning, turn.get("tuning"))
 
     def _begin(self, turn: Turn) -> None:
         state: DragState = turn.state
@@ -289,27 +302,37 @@ class Generator(Node):
         for turn in _well(turns):
             if turn.state.look is None or turn.state.look.at.pulled:
                 with turn.alone():
-                    wishes.append(self._wish(turn.state))
+                    wishes.append(self._wish(turn))
                     missing.append(turn)
-        for group in grouped([wish.kind(self.network) for wish in wishes], self.params.batch):
+        for group in grouped([wish.kind for wish in wishes], self.params.batch):
             members = [missing[i] for i in group]
             with _together(members):
-                looks = look(self.network, [wishes[i] for i in group], whole=self.params.whole_map)
+                looks = look([wishes[i] for i in group], whole=self.params.whole_map)
                 for turn, seen in zip(members, looks, strict=True):
                     turn.state.look = seen
 
-    def _wish(self, state: DragState) -> Wish:
+    def _wish(self, turn: Turn) -> Wish:
+        state: DragState = turn.state
         start = state.w_plus if state.start is None or state.offset is None else state.start
         offset = torch.zeros_like(start[:1]) if state.offset is None else state.offset
         if state.kept is None:
             state.kept = Styles(start[None], state.slots)
         cells = windows(state.regions, self.network.levels, self.network.size)
-        return Wish(start, offset, state.slots, state.kept, cells)
+        return Wish(self._own(turn), start, offset, state.slots, state.kept, cells)
 
     def _emit_latent(self, turn: Turn) -> None:
         state: DragState = turn.state
-        latent = Latent(session=turn.session, step=state.step, space="w_plus", values=state.w_plus, origin=state.origin)
-        turn.emit("latent", latent)
+        turn.emit(
+            "latent",
+            Latent(
+                session=turn.session,
+                step=state.step,
+                space="w_plus",
+                values=state.w_plus,
+                origin=state.origin,
+                tuning=state.tuning,
+            ),
+        )
 
     def _emit_features(self, turn: Turn) -> None:
         state: DragState = turn.state
@@ -325,7 +348,7 @@ class Generator(Node):
     def _emit_maps(self, turn: Turn, goal: Goal) -> None:
         """Of the levels that are read and that the model has."""
         state: DragState = turn.state
-        network, size = self.network, self.network.size
+        network, size = self._own(turn), self.network.size
         wanted = {need.level for need in self.context.needs.get("maps", ())} & network.levels.keys()
         if state.start is None or not goal.points or not wanted:
             return
@@ -354,6 +377,7 @@ class Generator(Node):
             "moments": moments and [moments.first, moments.second, moments.count],
             "regions": state.regions,
             "reference": state.reference,
+            "tuning": state.tuning,
         }
 
     def restore(self, data: Mapping[str, Any]) -> DragState:

@@ -32,39 +32,41 @@ _MOST = 0.25
 class Wish:
     """What a session wants computed.
 
-    ``start`` ``[num_ws, w_dim]`` with ``offset`` ``[1 or slots, w_dim]`` on its slots; by level, ``windows`` of its
-    map; ``kept``: the styles of ``start`` that the offset leaves as they are.
+    Of ``network``: ``start`` ``[num_ws, w_dim]`` with ``offset`` ``[1 or slots, w_dim]`` on its slots; by level,
+    ``windows`` of its map; ``kept``: the styles of ``start`` that the offset leaves as they are.
     """
 
+    network: GeneratorNetwork
     start: torch.Tensor
     offset: torch.Tensor
     slots: int
     kept: Styles
     windows: Mapping[str, Sequence[Window]]
 
-    def kind(self, network: GeneratorNetwork) -> Hashable:
+    @property
+    def kind(self) -> Hashable:
         """Wishes of one kind may share a pass; None: better alone.
 
         Whole maps keep a CPU busy as they are: eight of the 64 map of the default model take 8.7 times as long as one.
         """
         levels = []
         for name, wanted in self.windows.items():
-            everything = _area(whole_map(network.levels[name], network.size))
+            everything = _area(whole_map(self.network.levels[name], self.network.size))
             crowded = sum(map(_area, wanted)) > _MOST * everything
             if crowded and self.start.device.type == "cpu":
                 return None
             levels.append((name, crowded))
-        return self.slots, len(self.offset), tuple(levels)
+        return id(self.network), self.slots, len(self.offset), tuple(levels)
 
 
 class Pass:
     """A forward pass: of each session, by level, the windows' values; differentiable in its offset until pulled once.
 
-    ``whole``: compute whole maps and cut the windows out of them.
+    ``wishes`` are of one kind. ``whole``: compute whole maps and cut the windows out of them.
     """
 
-    def __init__(self, network: GeneratorNetwork, wishes: Sequence[Wish], *, whole: bool = False) -> None:
-        slots = wishes[0].slots
+    def __init__(self, wishes: Sequence[Wish], *, whole: bool = False) -> None:
+        network, slots = wishes[0].network, wishes[0].slots
         self._leaves = [wish.offset.detach().requires_grad_() for wish in wishes]
         w_plus = [moved(wish.start, leaf, slots) for wish, leaf in zip(wishes, self._leaves, strict=True)]
         styles = Styles(torch.stack(w_plus), slots, *(wish.kept for wish in wishes))
@@ -127,10 +129,10 @@ class Look:
                 raise DragganError(f"the gradient of level '{name}' has boxes {came}, but {sent} were sent")
 
 
-def look(network: GeneratorNetwork, wishes: Sequence[Wish], *, whole: bool = False) -> list[Look]:
+def look(wishes: Sequence[Wish], *, whole: bool = False) -> list[Look]:
     """A pass of ``wishes`` of one kind, as each session sees it."""
-    made = Pass(network, wishes, whole=whole)
-    return [Look(made, row, _boxes(network, wish, made.values(row))) for row, wish in enumerate(wishes)]
+    made = Pass(wishes, whole=whole)
+    return [Look(made, row, _boxes(wish, made.values(row))) for row, wish in enumerate(wishes)]
 
 
 def grouped(kinds: Sequence[Hashable], most: int) -> list[list[int]]:
@@ -146,7 +148,8 @@ def grouped(kinds: Sequence[Hashable], most: int) -> list[list[int]]:
     return groups
 
 
-def _boxes(network: GeneratorNetwork, wish: Wish, values: Mapping[str, Sequence[torch.Tensor]]) -> dict[str, Boxes]:
+def _boxes(wish: Wish, values: Mapping[str, Sequence[torch.Tensor]]) -> dict[str, Boxes]:
+    network = wish.network
     return {
         name: tuple(
             box(part, window, network.levels[name], network.size) for part, window in zip(values[name], of, strict=True)

@@ -111,5 +111,15 @@ class GeneratorNetwork(Protocol):
         layers that ``levels`` need. Raises KeyError for a level it does not have.
         """
 
+    @property
+    def tunable(self) -> Mapping[str, tuple[int, int]]:
+        """Weights that may be changed for a picture, as matrices: by name (outputs, inputs)."""
+
+    def tuned(self, changes: Mapping[str, torch.Tensor]) -> Self:
+        """The network with ``changes`` ``[outputs, inputs]`` added to its tunable weights, differentiable in them.
+
+        Shares all other weights with this one, which stays as it is.
+        """
+
     def image(self, w_plus: torch.Tensor) -> torch.Tensor:
         """Picture ``[B, 3, H, W]``, RGB, about [-1, 1], not clamped; without gradient."""

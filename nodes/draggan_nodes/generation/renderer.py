@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, cast
 
 import torch
@@ -12,10 +12,11 @@ from pydantic import ConfigDict, Field
 from draggan_nodes.generation.latents import to_w_plus
 from draggan_nodes.generation.preview import Preview
 from draggan_nodes.generation.protocol import GeneratorNetwork
+from draggan_nodes.generation.tuned import OwnNetwork
 from draggan_runtime import models
 from draggan_runtime.errors import UserError
-from draggan_runtime.messages import Frame, Latent
-from draggan_runtime.node import Node, NodeParams, Turn, event
+from draggan_runtime.messages import Frame, Latent, TunedWeights
+from draggan_runtime.node import Node, NodeParams, Turn, event, latched
 from draggan_runtime.pictures import Pixels, to_uint8
 
 NO_PREVIEW = "none"
@@ -49,6 +50,7 @@ class RendererState:
     """What is known of a session's picture."""
 
     drawn: Drawn | None = None
+    own: OwnNetwork = field(default_factory=OwnNetwork)
 
 
 class Renderer(Node):
@@ -62,7 +64,11 @@ class Renderer(Node):
     State = RendererState
     fixed = frozenset({"model"})
     aside = True
-    inputs = {"latent": event(Latent), "preview": event(Latent, optional=True)}
+    inputs = {
+        "latent": event(Latent),
+        "preview": event(Latent, optional=True),
+        "tuning": latched(TunedWeights, optional=True),
+    }
     outputs = {"frame": Frame, "preview": Frame}
 
     network: GeneratorNetwork
@@ -96,7 +102,8 @@ class Renderer(Node):
 
     def _draw(self, turn: Turn, latent: Latent) -> None:
         w_plus = to_w_plus(self.network, latent)
-        image = to_uint8(self.network.image(w_plus[None])[0]).cpu().numpy()
+        network = turn.state.own.of(self.network, latent.tuning, turn.get("tuning"))
+        image = to_uint8(network.image(w_plus[None])[0]).cpu().numpy()
         turn.state.drawn = Drawn(latent.origin, w_plus, image)
         turn.emit("frame", Frame(session=turn.session, step=turn.step, image=image))
 
@@ -104,18 +111,19 @@ class Renderer(Node):
         drawn: Drawn | None = turn.state.drawn
         if self._level is None or drawn is None or not latent.origin or latent.origin != drawn.origin:
             return
+        network = turn.state.own.of(self.network, latent.tuning, turn.get("tuning"))
         if drawn.preview is None or drawn.level != self._level:
-            drawn.level, drawn.preview = self._level, Preview(self._features(drawn.w_plus), drawn.image)
+            drawn.level, drawn.preview = self._level, Preview(self._features(network, drawn.w_plus), drawn.image)
         w_plus = to_w_plus(self.network, latent)
         if torch.equal(w_plus, drawn.w_plus):  # made ready, so that the drag's first preview costs no more than others
             return
-        image = drawn.preview.picture(self._features(w_plus))
+        image = drawn.preview.picture(self._features(network, w_plus))
         turn.emit("preview", Frame(session=turn.session, step=turn.step, image=image, preview=True))
 
-    def _features(self, w_plus: torch.Tensor) -> torch.Tensor:
+    def _features(self, network: GeneratorNetwork, w_plus: torch.Tensor) -> torch.Tensor:
         """The map ``[C, rows, columns]`` that previews come from."""
         assert self._level is not None
-        return self.network.features(w_plus[None], [self._level])[self._level][0]
+        return network.features(w_plus[None], [self._level])[self._level][0]
 
 
 def _level(network: GeneratorNetwork, wanted: str) -> str | None:

@@ -17,11 +17,12 @@ import torch
 from torch import nn
 from torch.nn.functional import one_hot
 
+from draggan_nodes.generation.buffers import with_buffers
 from draggan_nodes.generation.compute import RGB, Layered
 from draggan_nodes.generation.plan import Step
 from draggan_nodes.generation.protocol import Level, Window
 from draggan_nodes.generation.stylegan2_block import Block, under
-from draggan_nodes.generation.stylegan2_layers import upsample
+from draggan_nodes.generation.stylegan2_layers import StyledConvolution, ToRGB, upsample
 from draggan_nodes.generation.stylegan2_mapping import MappingNetwork
 from draggan_nodes.generation.stylegan2_state import Architecture
 from draggan_nodes.generation.styles import Styles
@@ -160,6 +161,24 @@ class StyleGAN2(Layered, nn.Module):
             rgb = more if rgb is None else upsample(rgb) + more
         assert rgb is not None
         return rgb
+
+    @cached_property
+    def tunable(self) -> Mapping[str, tuple[int, int]]:
+        return {name: layer.matrix for name, layer in self._tunable_layers().items()}
+
+    def tuned(self, changes: Mapping[str, torch.Tensor]) -> Self:
+        layers = self._tunable_layers()
+        buffers = {
+            f"{name}.{buffer}": tensor
+            for name, change in changes.items()
+            for buffer, tensor in layers[name].plus(change).items()
+        }
+        return with_buffers(self, buffers)
+
+    def _tunable_layers(self) -> dict[str, StyledConvolution | ToRGB]:
+        """By name within the network."""
+        kinds = StyledConvolution | ToRGB
+        return {name: layer for name, layer in self.named_modules() if isinstance(layer, kinds)}
 
     @property
     def constant(self) -> torch.Tensor:

@@ -63,6 +63,12 @@ class StyledConvolution(nn.Module):
         return rows, columns
 
     @property
+    def matrix(self) -> tuple[int, int]:
+        """The size of the weights as a matrix, (C_out, 9 C_in)."""
+        outputs, inputs = self.squares.shape
+        return outputs, 9 * inputs
+
+    @property
     def products(self) -> int:
         """For each cell of the output, but for those of the FIR filter."""
         return self.weight.numel() // (4 if self.up else 1)
@@ -95,6 +101,14 @@ class StyledConvolution(nn.Module):
         """
         style = linear(w, self.affine_weight, self.affine_bias)
         return style, torch.rsqrt(linear(style.square(), self.squares) + 1e-8) * 2**0.5
+
+    def plus(self, change: torch.Tensor) -> dict[str, torch.Tensor]:
+        """The buffers that differ if ``change`` ``[C_out, 9 C_in]`` is added to the weights ``[C_out, C_in, 3, 3]``."""
+        weight = self.weight.transpose(0, 1) if self.up else self.weight
+        weight = weight + change.view(weight.shape)
+        kernel = weight.transpose(0, 1) if self.up else weight
+        kernel = kernel.contiguous(memory_format=torch.channels_last)
+        return {"weight": kernel, "squares": weight.square().sum((2, 3))}
 
     def convolve(self, x: torch.Tensor, padding: int) -> torch.Tensor:
         """The convolution alone: of a whole map with padding 1, of a window and a cell around it with 0.
@@ -149,6 +163,15 @@ class ToRGB(nn.Module):
         self.register_buffer("weight", weight.clone())
         _register_affine(self, state, weight.shape[1] ** -0.5)
         self.register_buffer("bias", state["bias"])
+
+    @property
+    def matrix(self) -> tuple[int, int]:
+        """The size of the weights, (3, C)."""
+        return self.weight.shape[0], self.weight.shape[1]
+
+    def plus(self, change: torch.Tensor) -> dict[str, torch.Tensor]:
+        """The buffer that differs if ``change`` ``[3, C]`` is added to the weights."""
+        return {"weight": self.weight + change}
 
     def style(self, w: torch.Tensor) -> torch.Tensor:
         """``[B, C]`` of w ``[B, w_dim]``."""

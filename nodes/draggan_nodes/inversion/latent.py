@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any, ClassVar
 
 import numpy as np
 from pydantic import Field
 
 from draggan_runtime.errors import UserError
-from draggan_runtime.messages import Inverting, Latent, LatentRequest, Notice, Placed, Proceed
+from draggan_runtime.messages import Inverting, Latent, LatentRequest, Notice, Placed, Proceed, TunedWeights
 from draggan_runtime.node import Node, NodeParams, Turn, event
 
 _SEEDS = 2**32
@@ -33,13 +34,13 @@ class LatentSourceParams(NodeParams):
 class LatentSource(Node):
     """Answers a request with its seed's z, or with the latent it holds. What it does with photos is for others to say.
 
-    ``inverting`` tells how an inversion goes on, which makes a step for each message on ``proceed``; ``placed`` where
-    in its photo the picture belongs.
+    ``tuning`` comes before a latent of tuned weights. ``inverting`` tells how an inversion goes on, which makes a step
+    for each message on ``proceed``; ``placed`` where in its photo the picture belongs.
     """
 
     Params: ClassVar[type[NodeParams]] = LatentSourceParams
     inputs = {"request": event(LatentRequest), "proceed": event(Proceed, optional=True)}
-    outputs = {"latent": Latent, "inverting": Inverting, "placed": Placed, "notice": Notice}
+    outputs = {"tuning": TunedWeights, "latent": Latent, "inverting": Inverting, "placed": Placed, "notice": Notice}
 
     def step(self, turns: Sequence[Turn]) -> None:
         for turn in turns:
@@ -56,6 +57,8 @@ class LatentSource(Node):
         if request.photo is not None:
             self.begin(turn, request)
         elif request.w_plus is not None:
+            if request.tuning is not None:
+                turn.emit("tuning", replace(request.tuning, session=turn.session, step=turn.step))
             turn.emit(
                 "latent",
                 Latent(
@@ -64,6 +67,7 @@ class LatentSource(Node):
                     space="w_plus",
                     values=request.w_plus,
                     anchor=request.anchor,
+                    tuning=request.tuning.name if request.tuning else "",
                 ),
             )
         else:

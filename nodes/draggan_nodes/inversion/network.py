@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from typing import Protocol
+from typing import Protocol, Self
 
 import torch
 
@@ -24,6 +24,10 @@ class Invertible(Protocol):
         """How many slots w_plus has."""
 
     @property
+    def levels(self) -> Mapping[str, object]:
+        """The maps by name: "64" has 64 rows."""
+
+    @property
     def w_mean(self) -> torch.Tensor:
         """Mean of w ``[w_dim]``."""
 
@@ -36,6 +40,13 @@ class Invertible(Protocol):
 
     def image(self, w_plus: torch.Tensor) -> torch.Tensor:
         """Picture ``[B, 3, H, W]``, RGB, about [-1, 1], not clamped; without gradient."""
+
+    @property
+    def tunable(self) -> Mapping[str, tuple[int, int]]:
+        """Weights that may be changed for a picture, as matrices: by name (outputs, inputs)."""
+
+    def tuned(self, changes: Mapping[str, torch.Tensor]) -> Self:
+        """The network with ``changes`` ``[outputs, inputs]`` added to its tunable weights, differentiable in them."""
 
     def mapping(self, z: torch.Tensor, truncation_psi: float = 1.0) -> torch.Tensor:
         """w_plus ``[B, num_ws, w_dim]`` of z ``[B, z_dim]``."""

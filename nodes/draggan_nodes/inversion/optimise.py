@@ -19,6 +19,7 @@ from draggan_runtime.node import NodeParams
 class OptimiseParams(PhotoSourceParams):
     steps: int = Field(80, ge=1, le=10_000, description="steps of the search")
     learning_rate: float = Field(0.07, gt=0, description="Adam's step size at first, in standard deviations of w")
+    space: Literal["w", "w_plus"] = Field("w_plus", description="one w for all slots, or each its own")
     prior: float = Field(0.02, ge=0, description="weight of the whitened distance from the mean of w")
     together: float = Field(0.05, ge=0, description="weight of the slots' distance from each other")
     perceptual: Literal["auto", "yes", "no"] = Field(
@@ -32,11 +33,15 @@ class OptimiseSource(PhotoSource):
     Params: ClassVar[type[NodeParams]] = OptimiseParams
 
     def search(self, photo: torch.Tensor) -> tuple[Search, Sequence[str]]:
+        perceptual, why = perceptual_or_not(self.params.perceptual)
+        return self.descent(photo, Likeness(photo, perceptual=perceptual)), [why] if why else []
+
+    def descent(self, photo: torch.Tensor, likeness: Likeness) -> Descent:
+        """The search in latents, as the parameters say."""
         params: OptimiseParams = self.params
-        perceptual, why = perceptual_or_not(params.perceptual)
-        pace = Pace(params.steps, params.learning_rate, params.prior, params.together)
+        pace = Pace(params.steps, params.learning_rate, params.prior, params.together, params.space)
         network = self.network
         starts = [network.w_mean[None]]
         if files.path(params.model).is_file():
             starts.append(guess(params.model, network, photo))
-        return Descent(network, Likeness(photo, perceptual=perceptual), starts, pace), [why] if why else []
+        return Descent(network, likeness, starts, pace)

@@ -13,8 +13,9 @@ from pydantic import Field
 from draggan_nodes.inversion.cut import Kind, Piece, cut
 from draggan_nodes.inversion.latent import LatentSource, LatentSourceParams
 from draggan_nodes.inversion.network import Invertible
+from draggan_nodes.inversion.tune import Factors, name_of
 from draggan_runtime import models
-from draggan_runtime.messages import Inverting, Latent, LatentRequest, Notice, Placed, Proceed
+from draggan_runtime.messages import Inverting, Latent, LatentRequest, Notice, Placed, Proceed, TunedWeights
 from draggan_runtime.node import NodeParams, Turn
 from draggan_runtime.pictures import to_uint8
 
@@ -25,15 +26,29 @@ SHOW = 3.0
 class Search(Protocol):
     """A search for a photo's latent."""
 
-    #: What the distance is of.
-    name: str
-    #: Steps made, and how many there are.
-    done: int
-    of: int
-    #: Of the best latent so far, from the photo.
-    distance: float
-    #: w_plus ``[num_ws, w_dim]``, the best so far.
-    best: torch.Tensor
+    @property
+    def name(self) -> str:
+        """What the distance is of."""
+
+    @property
+    def done(self) -> int:
+        """Steps made."""
+
+    @property
+    def of(self) -> int:
+        """Steps there are."""
+
+    @property
+    def distance(self) -> float:
+        """From the photo, of the best so far."""
+
+    @property
+    def best(self) -> torch.Tensor:
+        """w_plus ``[num_ws, w_dim]``."""
+
+    @property
+    def factors(self) -> Factors:
+        """How the weights change for it; empty: they do not."""
 
     def step(self) -> None:
         """Make the next step."""
@@ -103,7 +118,8 @@ class PhotoSource(LatentSource):
         state: PhotoState = turn.state
         assert state.search is not None
         assert state.piece is not None
-        picture = self.network.image(state.search.best[None])[0]
+        changes = {name: up @ down for name, (up, down) in state.search.factors.items()}
+        picture = self.network.tuned(changes).image(state.search.best[None])[0]
         turn.emit(
             "placed",
             Placed(
@@ -120,8 +136,11 @@ class PhotoSource(LatentSource):
         self._tell(turn, finished)
         state: PhotoState = turn.state
         assert state.search is not None
-        best = state.search.best
-        turn.emit("latent", Latent(session=turn.session, step=turn.step, space="w_plus", values=best))
+        best, factors = state.search.best, state.search.factors
+        name = name_of(factors)
+        if name:
+            turn.emit("tuning", TunedWeights(session=turn.session, step=turn.step, name=name, factors=factors))
+        turn.emit("latent", Latent(session=turn.session, step=turn.step, space="w_plus", values=best, tuning=name))
         state.shown = time.monotonic()
 
     def _tell(self, turn: Turn, finished: bool) -> None:

@@ -14,6 +14,7 @@ from draggan_nodes.inversion.encoding.network import Encoder
 from draggan_nodes.inversion.likeness import Likeness, perceptual_or_not
 from draggan_nodes.inversion.network import Invertible
 from draggan_nodes.inversion.photo_source import PhotoSource, PhotoSourceParams, Search
+from draggan_nodes.inversion.tune import Factors
 from draggan_runtime.node import NodeParams
 
 
@@ -29,6 +30,7 @@ class Guess:
     def __init__(self, network: Invertible, likeness: Likeness, w_plus: torch.Tensor) -> None:
         self.name, self.done, self.of = likeness.name, 0, 1
         self.best = w_plus
+        self.factors: Factors = {}
         with torch.no_grad():
             self.distance = float(likeness(network.image(w_plus[None])))
 
