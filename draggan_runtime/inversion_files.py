@@ -1,4 +1,4 @@
-"""What an inversion leaves in its folder: the latent, pictures to compare, the session, and result.json."""
+"""What an inversion leaves in its folder: the latent, tuned weights, pictures to compare, the session, and result.json."""
 
 from __future__ import annotations
 
@@ -9,16 +9,21 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
 
+from draggan_runtime import tensor_files
 from draggan_runtime.api import Inversion, Session
 from draggan_runtime.edit_files import RESULT, SESSION
 from draggan_runtime.errors import UserError
 from draggan_runtime.files import write_atomically
+from draggan_runtime.messages import TunedWeights
 from draggan_runtime.perception import vgg
 from draggan_runtime.pictures import COMPOSITE, Pixels, save_png
 
 LATENT = "latent.npy"
-FILES = (SESSION, LATENT, "piece.png", "reconstruction.png", "side-by-side.png", RESULT)
+#: Only where weights were tuned.
+TUNING = "tuning.safetensors"
+FILES = (SESSION, LATENT, TUNING, "piece.png", "reconstruction.png", "side-by-side.png", RESULT)
 
 
 def write(session: Session, inversion: Inversion, photo: Path, out: Path) -> dict[str, Any]:
@@ -30,6 +35,11 @@ def write(session: Session, inversion: Inversion, photo: Path, out: Path) -> dic
     buffer = io.BytesIO()
     np.save(buffer, inversion.w_plus, allow_pickle=False)
     write_atomically(out / LATENT, buffer.getvalue())
+    tuning = session.record.tuning
+    if tuning is not None:
+        tensor_files.write(out / TUNING, _factors(tuning), {"model": session.record.model, "name": tuning.name})
+    else:
+        (out / TUNING).unlink(missing_ok=True)
     save_png(out / "piece.png", inversion.piece, source="")
     save_png(out / "reconstruction.png", inversion.picture)
     save_png(out / "side-by-side.png", np.hstack([inversion.piece, inversion.picture]), source=COMPOSITE)
@@ -47,6 +57,14 @@ def write(session: Session, inversion: Inversion, photo: Path, out: Path) -> dic
         written["warnings"] = list(inversion.warnings)
     write_atomically(out / RESULT, (json.dumps(written, indent=2) + "\n").encode())
     return written
+
+
+def _factors(tuning: TunedWeights) -> dict[str, torch.Tensor]:
+    """By weight ``NAME.up`` and ``NAME.down``, whose product is added to it."""
+    pairs = tuning.factors.items()
+    return {
+        f"{name}.{i}": torch.as_tensor(m) for name, pair in pairs for i, m in zip(("up", "down"), pair, strict=True)
+    }
 
 
 def scores(photo: Pixels, picture: Pixels) -> dict[str, float]:

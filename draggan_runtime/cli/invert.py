@@ -57,7 +57,7 @@ def invert(
     else:
         looks = f", hed-vgg16 distance {made['hed_vgg16_distance']:.2f}" if "hed_vgg16_distance" in made else ""
         print(f"{found.steps} steps in {found.seconds:.1f} s; PSNR {made['psnr']:.1f} dB{looks}")
-        print("\n".join(str(out / name) for name in inversion_files.FILES))
+        print("\n".join(str(out / name) for name in inversion_files.FILES if (out / name).exists()))
     for warning in found.warnings:
         print(f"draggan: {warning}", file=sys.stderr)
     if interrupted:

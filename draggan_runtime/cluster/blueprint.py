@@ -14,7 +14,7 @@ from draggan_runtime.errors import UserError
 from draggan_runtime.execution.changes import NodeChange
 from draggan_runtime.graph.lasting import lasting_params, model_of
 from draggan_runtime.graph.model import ResolvedGraph
-from draggan_runtime.messages import Frame, Goal, LatentRequest, Mask
+from draggan_runtime.messages import Frame, Goal, LatentRequest, Mask, TunedWeights
 
 Own = Mapping[str, Mapping[str, Any]]
 
@@ -38,7 +38,7 @@ class Blueprint:
     @staticmethod
     def of(graph: ResolvedGraph) -> Blueprint:
         """The blueprint of a graph."""
-        found = {kind.__name__: graph.source_of(kind) for kind in (LatentRequest, Goal, Mask, Frame)}
+        found = {kind.__name__: graph.source_of(kind) for kind in (LatentRequest, TunedWeights, Goal, Mask, Frame)}
         sources = {kind: source for kind, source in found.items() if source is not None}
         pictures = frozenset([sources["Frame"]]) if "Frame" in sources else frozenset()
         model = model_of(graph)

@@ -398,10 +398,18 @@ class Keeper:
         items: list[Delivery | NodeChange] = []
         request = None
         if record.w_plus is not None and not (dragging and self.kept.parts):
-            request = LatentRequest(session=record.id, step=record.step, w_plus=record.w_plus, anchor=record.anchor)
+            request = LatentRequest(
+                session=record.id,
+                step=record.step,
+                w_plus=record.w_plus,
+                anchor=record.anchor,
+                tuning=record.tuning,
+            )
         elif record.w_plus is None and record.seed is not None:
             request = LatentRequest(session=record.id, seed=record.seed, truncation_psi=record.truncation_psi)
         messages = [message for _, message in self._goal_and_mask()] + ([request] if request is not None else [])
+        if record.tuning is not None:
+            messages.insert(0, replace(record.tuning, session=record.id, step=record.step))
         for message in messages:
             source = self.blueprint.sources.get(type(message).__name__)
             if source is not None:

@@ -10,14 +10,18 @@ import sys
 import cv2
 import numpy as np
 import pytest
+import torch
 from checkpoint_files import nvidia
 from draggan_nodes.generation.added import AddedModels
 from draggan_nodes.generation.stylegan2_state import Architecture
 from PIL import Image
+from safetensors.torch import load_file
 
 import draggan_runtime as draggan
+from draggan_runtime import models
 from draggan_runtime.errors import DragganError, UserError
 from draggan_runtime.messages import Command, LatentRequest
+from draggan_runtime.pictures import to_uint8
 from draggan_runtime.session import load_session
 
 NAME = f"small-of-test-{os.getpid()}"
@@ -200,6 +204,54 @@ def test_a_photo_without_a_face_is_refused_and_the_session_goes_on():
         with pytest.raises(DragganError, match="no face was found"):
             session.invert(np.full((300, 400, 3), 128, np.uint8))
         np.testing.assert_array_equal(session.image(), before)
+
+
+PIVOTAL = ["source.impl=inversion/pivotal", "source.steps=3", "source.tuning_steps=5", "source.tuning_rate=0.02"]
+
+
+@pytest.mark.parametrize("launch", ["local", "spread"])
+def test_tuned_weights_are_their_session_s_own_saved_and_reopened(photo, launch, tmp_path):
+    how = {"model": NAME, "launch": launch, "set": [*SMALL, *PIVOTAL]}
+    threads = [f"{c}.threads=1" for c in containers(launch)]
+    with draggan.open(model=NAME, seed=5) as other:
+        plain = other.image()
+    with draggan.open(**{**how, "set": [*how["set"], *threads]}) as session:
+        found = session.invert(photo)
+        assert found.steps == 8
+        tuned = session.image()
+        np.testing.assert_array_equal(found.picture, tuned)
+        session.save(tmp_path / "own.draggan")
+        session.drag([((30, 30), (36, 30))], max_steps=3)
+        dragged = session.image()
+        session.undo()
+        np.testing.assert_array_equal(session.image(), tuned)
+        session.seed(5)
+        np.testing.assert_array_equal(session.image(), plain)
+        session.set_latent(found.w_plus)
+        assert (session.image() != tuned).any()  # a latent alone is drawn with the model's weights
+    with draggan.open(tmp_path / "own.draggan") as again:
+        np.testing.assert_array_equal(again.image(), tuned)
+        again.drag([((30, 30), (36, 30))], max_steps=3)
+        np.testing.assert_array_equal(again.image(), dragged)
+
+
+def test_the_command_writes_the_tuned_weights(photo, tmp_path):
+    Image.fromarray(photo).save(tmp_path / "me.png")
+    options = [f"--set={value}" for value in [*SMALL, *PIVOTAL]]
+    out = tmp_path / "out"
+    done = command("invert", str(tmp_path / "me.png"), "--model", NAME, "--out", str(out), *options)
+    assert done.returncode == 0, done.stderr
+    assert "tuning.safetensors" in done.stdout
+    factors = load_file(out / "tuning.safetensors")
+    network = models.find(NAME).load("cpu")
+    changes = {name: factors[f"{name}.up"] @ factors[f"{name}.down"] for name in network.tunable}
+    picture = network.tuned(changes).image(torch.from_numpy(np.load(out / "latent.npy"))[None])[0]
+    np.testing.assert_array_equal(to_uint8(picture).numpy(), np.asarray(Image.open(out / "reconstruction.png")))
+    done = command(
+        "invert", str(tmp_path / "me.png"), "--model", NAME, "--out", str(out), "--set=source.steps=1", *options[:3]
+    )
+    assert done.returncode == 0, done.stderr
+    assert not (out / "tuning.safetensors").exists()
 
 
 @pytest.fixture(scope="module")
