@@ -61,10 +61,8 @@ def write(session: Session, inversion: Inversion, photo: Path, out: Path) -> dic
 
 def _factors(tuning: TunedWeights) -> dict[str, torch.Tensor]:
     """By weight ``NAME.up`` and ``NAME.down``, whose product is added to it."""
-    pairs = tuning.factors.items()
-    return {
-        f"{name}.{i}": torch.as_tensor(m) for name, pair in pairs for i, m in zip(("up", "down"), pair, strict=True)
-    }
+    ups = {f"{name}.up": torch.as_tensor(up) for name, (up, _) in tuning.factors.items()}
+    return ups | {f"{name}.down": torch.as_tensor(down) for name, (_, down) in tuning.factors.items()}
 
 
 def scores(photo: Pixels, picture: Pixels) -> dict[str, float]:

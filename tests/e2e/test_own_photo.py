@@ -247,9 +247,8 @@ def test_the_command_writes_the_tuned_weights(photo, tmp_path):
     changes = {name: factors[f"{name}.up"] @ factors[f"{name}.down"] for name in network.tunable}
     picture = network.tuned(changes).image(torch.from_numpy(np.load(out / "latent.npy"))[None])[0]
     np.testing.assert_array_equal(to_uint8(picture).numpy(), np.asarray(Image.open(out / "reconstruction.png")))
-    done = command(
-        "invert", str(tmp_path / "me.png"), "--model", NAME, "--out", str(out), "--set=source.steps=1", *options[:3]
-    )
+    again = ["--set=source.steps=1", *options[:3]]
+    done = command("invert", str(tmp_path / "me.png"), "--model", NAME, "--out", str(out), *again)
     assert done.returncode == 0, done.stderr
     assert not (out / "tuning.safetensors").exists()
 
