@@ -1,4 +1,4 @@
-"""What an inversion leaves in its folder: the latent, tuned weights, pictures to compare, the session, and result.json."""
+"""What an inversion leaves in its folder: latent, tuned weights, pictures to compare, session and result.json."""
 
 from __future__ import annotations
 

@@ -1,5 +1,7 @@
 """Boxes of a feature map, computed alone, are what the whole map has there; and so are the gradients through them."""
 
+import copy
+from functools import lru_cache
 from itertools import chain
 
 import numpy as np
@@ -19,7 +21,8 @@ from draggan_runtime.boxes import around, covering, whole
 from draggan_runtime.messages import Box
 
 NETWORKS = {"ffhq": "64", "stylegan2:128": "64", "stylegan2:64": "32"}
-RELATIVE = 1e-4
+#: Of the largest value: in float32, and in float64.
+RELATIVE, EXACT = 1e-4, 1e-9
 
 
 @pytest.fixture(scope="module", params=NETWORKS)
@@ -38,12 +41,23 @@ def slope(values, seed=0):
     return torch.randn(values.shape, generator=torch.Generator().manual_seed(seed), dtype=values.dtype)
 
 
-def assert_near(ours, theirs):
-    torch.testing.assert_close(ours, theirs, rtol=0, atol=RELATIVE * theirs.abs().max().item())
+def assert_near(ours, theirs, relative=RELATIVE):
+    torch.testing.assert_close(ours, theirs, rtol=0, atol=relative * theirs.abs().max().item())
+
+
+@lru_cache
+def exact(name):
+    """The network in float64, in which other sums do not put a value on the other side of a leaky ReLU's edge.
+
+    In float32, that it depends on the processor which do: in small networks of random weights one such cell counts.
+    """
+    return copy.deepcopy(models.find(name).load("cpu")).double()
 
 
 def assert_agree(network, wanted, slots=None):
     """Boxes and whole maps of ``wanted``, by level of as many latents: values, and the gradient of all together."""
+    small = network.name != "ffhq"
+    network, relative = (exact(network.name), EXACT) if small else (network, RELATIVE)
     count = max(map(len, wanted.values()))
     w_plus = w_plus_of(network, *range(1, count + 1)).requires_grad_()
     boxes = network.boxes(Styles(w_plus, slots), wanted)
@@ -53,12 +67,12 @@ def assert_agree(network, wanted, slots=None):
         ours += chain(*boxes[level])
         theirs += [x[:, t:b, left:right] for x, of in zip(maps[level], all_, strict=True) for t, b, left, right in of]
     for one, other in zip(ours, theirs, strict=True):
-        assert_near(one, other)
+        assert_near(one, other, relative)
     slopes = [slope(values, seed) for seed, values in enumerate(theirs)]
     total = sum((values * by).sum() for values, by in zip(theirs, slopes, strict=True))
     (expected,) = torch.autograd.grad(total, w_plus)
     (gradient,) = torch.autograd.grad(ours, w_plus, slopes)
-    assert_near(gradient, expected)
+    assert_near(gradient, expected, relative)
 
 
 def square(side, rows, columns, size):
