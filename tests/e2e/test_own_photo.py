@@ -209,7 +209,7 @@ def test_a_photo_without_a_face_is_refused_and_the_session_goes_on():
 PIVOTAL = ["source.impl=inversion/pivotal", "source.steps=3", "source.tuning_steps=5", "source.tuning_rate=0.02"]
 
 
-@pytest.mark.parametrize("launch", ["local", "spread"])
+@pytest.mark.parametrize("launch", ["local", "split"])
 def test_tuned_weights_are_their_session_s_own_saved_and_reopened(photo, launch, tmp_path):
     how = {"model": NAME, "launch": launch, "set": [*SMALL, *PIVOTAL]}
     threads = [f"{c}.threads=1" for c in containers(launch)]
