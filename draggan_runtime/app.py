@@ -37,6 +37,7 @@ from draggan_runtime.messages import (
 )
 from draggan_runtime.node import Turn
 from draggan_runtime.photo_search import PhotoSearch
+from draggan_runtime.placed_photo import PlacedPhoto
 from draggan_runtime.session import SessionRecord
 
 START_DEADLINE = 300.0
@@ -240,8 +241,7 @@ class App:
                 "start anew with --open"
             )
         self._stop()
-        if record.anchor is None or not np.array_equal(record.anchor, self.record.anchor):  # not of the same photo
-            self.pasted = self.placed = None
+        self.pasted = self.placed = None
         record.params = self.record.params
         self.record = record
         self._show_record()
@@ -401,7 +401,7 @@ class App:
             self._after_drag = deliveries
             return
         for request in requests.values():
-            if request.w_plus is None:
+            if request.placement is None or request.photo is not None:  # no picture of the photo that is there
                 self.pasted = self.placed = None
             self._search.expect(request)
         if self._dragging and self._action is None and self._drag is not None:
@@ -427,8 +427,7 @@ class App:
         elif isinstance(message, Frame):
             self.frame = message
         elif isinstance(message, Placed):
-            if self._search.found:  # else it is of a search that nobody waits for
-                self.placed = message
+            self._take_place(message)
         elif isinstance(message, Inverting):
             self._look_on(message)
         elif not (isinstance(message, LatentRequest) and self._search.is_for(message)):
@@ -445,6 +444,19 @@ class App:
         self.record.anchor = None  # which latent edits shall stay near is known only at the end
         if self.on_inverting is not None:
             self.on_inverting(word)
+
+    def _take_place(self, placed: Placed) -> None:
+        """Where the picture belongs: of the photo that was searched for, or of the one that the record keeps."""
+        request, kept = self._search.request, self.record.photo
+        if self._search.found and request is not None:
+            try:
+                self.record.photo = PlacedPhoto.packed(request.photo, placed.matrix)
+            except UserError as error:
+                self.notices.append(Notice(session=self.record.id, step=self.record.step, text=str(error)))
+            self.revision += 1
+        elif kept is None or not np.array_equal(kept.matrix, placed.matrix):
+            return  # of a search that nobody waits for any more
+        self.placed = placed
 
     def _failed_to_look(self) -> None:
         waiting = self._search.waiting
@@ -491,20 +503,38 @@ class App:
             self._router.replace_peer(name, self._remote.restart(name))
         if self._dragging:
             self._take(self._failed("its container died and was started anew; start the drag again to go on"))
+        if self.record.photo is not None:
+            self.placed = None  # whoever has it may have been what died
         self.restore()
         return True
 
     def restore(self) -> None:
-        """Send the whole record into the graph: latent, mask, points; the captures take them up as theirs."""
+        """Send the whole record into the graph: latent, photo, mask, points; the captures take them up as theirs."""
         record = self.record
         if record.w_plus is not None:
             kept = dict(vars(record))
-            self.post(LatentRequest(session=record.id, step=record.step, w_plus=record.w_plus, anchor=record.anchor))
+            self.post(self._again())
             # What the request makes forget; but latents of other tools become whole on the way through the generator.
             vars(record).update({name: value for name, value in kept.items() if name not in ("w_plus", "anchor")})
         if self.graph.source_of(Mask) is not None:
             self._tell("mask", Mask(session=record.id, step=record.step, movable=record.mask))
         self._tell("goal", Goal(session=record.id, step=record.step, points=record.points))
+
+    def _again(self) -> LatentRequest:
+        """Asks for the record's picture; a photo that it came of goes along if the graph has it not."""
+        record, photo, placement = self.record, None, None
+        if self.placed is not None:
+            placement = self.placed.matrix
+        elif record.photo is not None and self.graph.source_of(Placed) is not None:
+            photo, placement = record.photo.pixels, record.photo.matrix
+        return LatentRequest(
+            session=record.id,
+            step=record.step,
+            w_plus=record.w_plus,
+            anchor=record.anchor,
+            photo=photo,
+            placement=placement,
+        )
 
     def _tell(self, port: str, message: Message) -> None:
         self.post(message)

@@ -50,7 +50,7 @@ class PhotoSearch:
 
     def is_for(self, request: LatentRequest) -> bool:
         """True if the picture that is asked for has to be searched for."""
-        return bool(self.node) and request.photo is not None
+        return bool(self.node) and request.photo is not None and request.w_plus is None
 
     def expect(self, request: LatentRequest) -> None:
         """Another picture is wanted: ``request`` is on its way. Whatever was searched for before is given up."""

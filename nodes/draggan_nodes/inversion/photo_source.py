@@ -10,6 +10,7 @@ from typing import Any, ClassVar, Protocol, cast
 import torch
 from pydantic import Field
 
+from draggan_nodes.inversion.alignment import crop, placed
 from draggan_nodes.inversion.cut import Kind, Piece, cut
 from draggan_nodes.inversion.latent import LatentSource, LatentSourceParams
 from draggan_nodes.inversion.network import Invertible
@@ -95,22 +96,27 @@ class PhotoSource(LatentSource):
         else:
             self._tell(turn, finished=False)
         if finished:
-            self._place(turn)
+            assert state.piece is not None
+            self._place(turn, state.piece, state.search.best)
             state.search = state.piece = None
 
-    def _place(self, turn: Turn) -> None:
-        """Where the picture of the latent that was found belongs."""
-        state: PhotoState = turn.state
-        assert state.search is not None
-        assert state.piece is not None
-        picture = self.network.image(state.search.best[None])[0]
+    def place(self, turn: Turn, request: LatentRequest) -> None:
+        found: Any = request.anchor if request.anchor is not None else request.w_plus
+        photo: Any = request.photo
+        placement = placed(request.placement, photo, models.find(self.params.model).info.size)
+        piece = Piece(crop(photo, placement), placement)
+        self._place(turn, piece, torch.as_tensor(found, device=self.context.device))
+
+    def _place(self, turn: Turn, piece: Piece, w_plus: torch.Tensor) -> None:
+        """Where the picture of the latent ``w_plus [num_ws, w_dim]`` belongs, which was found for ``piece``."""
+        picture = self.network.image(w_plus[None])[0]
         turn.emit(
             "placed",
             Placed(
                 session=turn.session,
                 step=turn.step,
-                matrix=state.piece.placement.to_crop,
-                piece=state.piece.pixels,
+                matrix=piece.placement.to_crop,
+                piece=piece.pixels,
                 picture=to_uint8(picture).cpu().numpy(),
             ),
         )
