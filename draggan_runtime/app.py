@@ -33,15 +33,14 @@ from draggan_runtime.messages import (
     NodeFailure,
     Notice,
     Placed,
-    Proceed,
     Progress,
 )
 from draggan_runtime.node import Turn
+from draggan_runtime.photo_search import PhotoSearch
+from draggan_runtime.placed_photo import PlacedPhoto
 from draggan_runtime.session import SessionRecord
 
 START_DEADLINE = 300.0
-# What a request makes a record forget.
-_OF_REQUEST = ("seed", "truncation_psi", "anchor", "history", "undone", "tuning")
 
 
 class App:
@@ -68,15 +67,9 @@ class App:
         self.revision = 0  # changes whenever the record does
         self.on_progress: Callable[[Progress], None] | None = None
         self.pasted: Frame | None = None  # the photo that the picture came of, with what was edited in its place
-        self.placed: Placed | None = None
-        self.inverting: Inverting | None = None  # how the last inversion of a photo went, or goes
+        self.placed: Placed | None = None  # where in it that is; None while the picture came of none
         self.on_inverting: Callable[[Inverting], None] | None = None
-        self._proceed = False  # an inversion waits to go on
-        self._enough = False  # and shall end
-        self._awaited = 0  # words of the inversion that are under way
-        self._strays = 0  # and of earlier ones, which nobody waits for any more
-        self._before_photo: dict[str, Any] = {}  # the record, until the search has begun
-        self._pasting = False  # what is pasted belongs to this session
+        self._search = PhotoSearch(graph, self._emit)
         self._drag: DragStream | None = None
         self._dragging = False
         self._busy = False
@@ -153,12 +146,17 @@ class App:
     @property
     def settled(self) -> bool:
         """True if neither drag nor inversion runs, every message has arrived, and the last picture has been drawn."""
-        return self._drag is None and not self._proceed and not self._busy and self._router.quiet
+        return self._drag is None and not self._search.due and not self._busy and self._router.quiet
 
     @property
     def looking(self) -> bool:
         """True while the latent of a photo is being looked for."""
-        return self._awaited > 0 or (self.inverting is not None and not self.inverting.finished)
+        return self._search.going
+
+    @property
+    def inverting(self) -> Inverting | None:
+        """How the search for the photo's latent goes, or went; None if there is none, or it has not begun yet."""
+        return self._search.said
 
     @property
     def watched(self) -> bool:
@@ -206,7 +204,10 @@ class App:
 
     def cancel(self) -> None:
         """End the running drag at its next step boundary, and the running inversion with the best latent so far."""
-        self._enough = self.looking
+        self._search.stop()
+        self._cancel_drag()
+
+    def _cancel_drag(self) -> None:
         if self._dragging and self._drag is not None:
             self._drag.cancel()
 
@@ -224,7 +225,7 @@ class App:
 
     def _stop(self) -> None:
         """Cancel the running drag and wait for its end."""
-        self.cancel()
+        self._cancel_drag()
         while self._drag is not None:
             self.pump(0.05)
 
@@ -240,8 +241,7 @@ class App:
                 "start anew with --open"
             )
         self._stop()
-        if record.anchor is None or not np.array_equal(record.anchor, self.record.anchor):  # not of the same photo
-            self.pasted, self.placed, self._pasting = None, None, False
+        self.pasted = self.placed = None
         record.params = self.record.params
         self.record = record
         self._show_record()
@@ -291,9 +291,7 @@ class App:
         ``wait``: s to wait at most for something to come from the actors.
         """
         moved = self._guard(self._router.advance)
-        if self._proceed:
-            self._proceed = False
-            moved |= self._guard(self._go_on)
+        moved |= self._guard(self._search.go_on)
         if self._here.polls:
             outcome = self._here.poll(self.record.id, self.record.step)
             self._collect(outcome.failures)
@@ -397,19 +395,15 @@ class App:
     def _forward(self, deliveries: Iterable[Delivery]) -> None:
         """Route messages; while a drag runs elsewhere, those for elsewhere wait for its step boundary."""
         deliveries = list(deliveries)
-        requests = [d.message for d in deliveries if isinstance(d.message, LatentRequest)]
-        if requests:
-            self._look_no_more(another=requests[-1].photo is not None)
-            if self._dragging:
-                self.cancel()
-                self._after_drag = deliveries
-                return
-            if requests[-1].w_plus is None:
+        requests = {id(d.message): d.message for d in deliveries if isinstance(d.message, LatentRequest)}
+        if requests and self._dragging:
+            self._cancel_drag()
+            self._after_drag = deliveries
+            return
+        for request in requests.values():
+            if request.placement is None or request.photo is not None:  # no picture of the photo that is there
                 self.pasted = self.placed = None
-                self._pasting = requests[-1].photo is not None
-            if requests[-1].photo is not None and self.graph.source_of(Inverting) is not None:
-                self._awaited = 1
-                self._before_photo = {name: getattr(self.record, name) for name in _OF_REQUEST}
+            self._search.expect(request)
         if self._dragging and self._action is None and self._drag is not None:
             away: list[Arrival] = []
             for delivery in deliveries:
@@ -429,65 +423,57 @@ class App:
         elif isinstance(message, Notice):
             self.notices.append(message)
         elif isinstance(message, Frame) and delivery.port == "pasted":
-            self.pasted = message if self._pasting else None
+            self.pasted = message if self.placed is not None else None
         elif isinstance(message, Frame):
             self.frame = message
         elif isinstance(message, Placed):
-            self.placed = message
+            self._take_place(message)
         elif isinstance(message, Inverting):
             self._look_on(message)
-        else:
+        elif not (isinstance(message, LatentRequest) and self._search.is_for(message)):
             self.record.keep(message)
             self.revision += 1
 
-    def _look_on(self, inverting: Inverting) -> None:
-        """A step of an inversion is made. Which latent edits shall stay near is known only at its end."""
-        if self._strays:
-            self._strays -= 1
+    def _look_on(self, word: Inverting) -> None:
+        """A step of a search is made."""
+        begins = self._search.waiting
+        if not self._search.hear(word):
             return
-        self.inverting, self._awaited, self._before_photo = inverting, 0, {}
-        self._proceed = not inverting.finished
-        self.record.anchor = None
-        self._emit("inverting", inverting)
+        if begins is not None:  # until now it could fail, and all stay as it was
+            self.record.request(begins)
+        self.record.anchor = None  # which latent edits shall stay near is known only at the end
         if self.on_inverting is not None:
-            self.on_inverting(inverting)
+            self.on_inverting(word)
 
-    def _go_on(self) -> bool:
-        self._awaited = 1
-        self._emit("proceed", Proceed(session=self.record.id, step=self.record.step, cancelled=self._enough))
-        return True
-
-    def _look_no_more(self, lost: bool = False, another: bool = False) -> None:
-        """Another picture is wanted. ``lost``: what was still to be said of the search never will be. ``another``:
-        a search takes its place, and will be heard of.
-        """
-        if self.looking and not another:
-            session, step = self.record.id, self.record.step
-            self._emit(
-                "inverting",
-                Inverting(session=session, step=step, done=0, of=0, distance=0.0, by="", finished=True),
-            )
-        self._strays = 0 if lost else self._strays + self._awaited
-        self.inverting, self._proceed, self._enough, self._awaited = None, False, False, 0
+    def _take_place(self, placed: Placed) -> None:
+        """Where the picture belongs: of the photo that was searched for, or of the one that the record keeps."""
+        request, kept = self._search.request, self.record.photo
+        if self._search.found and request is not None:
+            try:
+                self.record.photo = PlacedPhoto.packed(request.photo, placed.matrix)
+            except UserError as error:
+                self.notices.append(Notice(session=self.record.id, step=self.record.step, text=str(error)))
+            self.revision += 1
+        elif kept is None or not np.array_equal(kept.matrix, placed.matrix):
+            return  # of a search that nobody waits for any more
+        self.placed = placed
 
     def _failed_to_look(self) -> None:
-        """A search has failed. Where it did before it began, the session is what it was before."""
-        before, self._before_photo = self._before_photo, {}
-        self._look_no_more(lost=True)
-        vars(self.record).update(before)
-        if self.record.anchor is None:  # the search had begun: what it showed last is the picture
-            self.record.anchor = self.record.w_plus
-        if before:
+        waiting = self._search.waiting
+        if not self._search.fail():
+            return
+        if waiting is not None:
             self.restore()
+        elif self.record.anchor is None:  # what a search showed last is the picture
+            self.record.anchor = self.record.w_plus
 
     def _collect(self, failures: list[NodeFailure]) -> None:
-        source = self.graph.source_of(Inverting)
-        if source is not None and any(failure.node == source[0] for failure in failures):
-            self._failed_to_look()
         for failure in failures:
             again = any((f.node, f.exception) == (failure.node, failure.exception) for f in self.failures)
-            if not again or (source is not None and failure.node == source[0]):  # which answers once
+            if not again or failure.node == self._search.node:  # which answers once
                 self.failures.append(failure)
+            if failure.node == self._search.node:
+                self._failed_to_look()
 
     def _report(self, node: str, why: str) -> None:
         self._collect([NodeFailure(node, "", self.record.id, why)])
@@ -505,39 +491,51 @@ class App:
         for name in self._remote.dead():
             spec = self.graph.containers[name]
             count = self.restarts.get(name, 0) + 1
+            if self._search.node in spec.nodes:
+                self._search.lose()
             self._report(name, f"container '{name}' died")
             if spec.restart.policy == "never" or count > spec.restart.max:
                 raise StartError(
                     f"container '{name}' died and may not be restarted again; "
                     "save the session, and see restart in the launch file"
                 )
-            self._look_no_more(lost=True)
             self.restarts[name] = count
             self._router.replace_peer(name, self._remote.restart(name))
         if self._dragging:
             self._take(self._failed("its container died and was started anew; start the drag again to go on"))
+        if self.record.photo is not None:
+            self.placed = None  # whoever has it may have been what died
         self.restore()
         return True
 
     def restore(self) -> None:
-        """Send the whole record into the graph: latent, mask, points; the captures take them up as theirs."""
+        """Send the whole record into the graph: latent, photo, mask, points; the captures take them up as theirs."""
         record = self.record
         if record.w_plus is not None:
             kept = dict(vars(record))
-            self.post(
-                LatentRequest(
-                    session=record.id,
-                    step=record.step,
-                    w_plus=record.w_plus,
-                    anchor=record.anchor,
-                    tuning=record.tuning,
-                )
-            )
+            self.post(self._again())
             # What the request makes forget; but latents of other tools become whole on the way through the generator.
             vars(record).update({name: value for name, value in kept.items() if name not in ("w_plus", "anchor")})
         if self.graph.source_of(Mask) is not None:
             self._tell("mask", Mask(session=record.id, step=record.step, movable=record.mask))
         self._tell("goal", Goal(session=record.id, step=record.step, points=record.points))
+
+    def _again(self) -> LatentRequest:
+        """Asks for the record's picture; a photo that it came of goes along if the graph has it not."""
+        record, photo, placement = self.record, None, None
+        if self.placed is not None:
+            placement = self.placed.matrix
+        elif record.photo is not None and self.graph.source_of(Placed) is not None:
+            photo, placement = record.photo.pixels, record.photo.matrix
+        return LatentRequest(
+            session=record.id,
+            step=record.step,
+            w_plus=record.w_plus,
+            anchor=record.anchor,
+            photo=photo,
+            placement=placement,
+            tuning=record.tuning,
+        )
 
     def _tell(self, port: str, message: Message) -> None:
         self.post(message)

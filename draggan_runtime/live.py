@@ -19,6 +19,8 @@ Say = Callable[[str], None]
 
 #: s between two looks at the window while there is something to wait for. OpenCV keeps one key between two looks.
 LOOK = 0.01
+#: Of a drag's time, the most that goes into keeping its session, which is large if it has a photo.
+_SHARE = 0.1
 
 
 def set_param(app: App, assignment: str) -> None:
@@ -48,7 +50,7 @@ class Live:
     """Carries out the captures' commands; bad input is said, in the window too, and never ends the session.
 
     ``say`` prints a line for the user. ``out``: folder for what is saved; ``autosave.draggan`` there always holds the
-    session as it is.
+    session as it is; while a drag runs, as it was some steps before, if keeping each would take long.
     """
 
     def __init__(self, app: App, say: Say, out: Path) -> None:
@@ -60,6 +62,7 @@ class Live:
         self._found: Inverting | None = None
         self._said_failures = 0
         self._saved = app.revision
+        self._keep_from = 0.0  # not before
         self._last: Path | None = None
         self._picture: Path | None = None
         self._verbs: dict[str, Callable[[str], None]] = {
@@ -78,21 +81,31 @@ class Live:
             previous = self.autosave.with_stem("autosave-previous")
             self.autosave.replace(previous)
             self._say(f"the session before is in {previous}")
-        while True:
-            moved = self.app.pump(wait=LOOK)
-            self._report()
-            commands, self.app.commands = self.app.commands, []
-            for command in commands:
-                if command.verb == "quit":
-                    self.app.cancel()
-                    self.app.run_until_settled()
-                    self._report()
-                    self._keep()
-                    return
-                self._carry_out(command)
+        try:
+            while self._turn():
+                pass
+        finally:
             self._keep()
-            if not (moved or commands):
-                time.sleep(0.002)
+
+    def _turn(self) -> bool:
+        """Let things happen once; False after a command to quit."""
+        moved = self.app.pump(wait=LOOK)
+        self._report()
+        commands, self.app.commands = self.app.commands, []
+        for command in commands:
+            if command.verb == "quit":
+                self.app.cancel()
+                self.app.run_until_settled()
+                self._report()
+                self._save_picture()
+                return False
+            self._carry_out(command)
+        if not self.app.dragging or time.monotonic() >= self._keep_from:
+            self._keep()
+        self._save_picture()
+        if not (moved or commands):
+            time.sleep(0.002)
+        return True
 
     def say(self, text: str, problem: bool = False) -> None:
         """To the terminal and to the window."""
@@ -131,12 +144,17 @@ class Live:
             self.say(notice.text, notice.problem)
 
     def _keep(self) -> None:
-        """Write what has changed: the session, and a picture that was asked for once it is drawn."""
+        """Write the session if it has changed."""
         app = self.app
         if app.revision != self._saved and app.record.w_plus is not None:
-            self._saved = app.revision
+            self._saved, began = app.revision, time.monotonic()
             # While dragging this is each step: safe from a crash of the program, and soon also from one of the machine.
             save_session(app.record, self.autosave, sync=not app.dragging)
+            self._keep_from = began + (time.monotonic() - began) / _SHARE if app.dragging else 0.0
+
+    def _save_picture(self) -> None:
+        """Write a picture that was asked for, once it is drawn."""
+        app = self.app
         if self._picture is not None and (frame := self._current_frame()) is not None:
             picture, self._picture = self._picture, None
             save_png(picture, frame.image, session=dump_session(app.record))

@@ -93,6 +93,9 @@ class LatentRequest(Message):
     ``anchor``: see :class:`Latent`. ``tuning``: of the weights that the latent is for; None: the model's own. ``photo``
     uint8 RGB ``[H, W, 3]``, of any size; ``face``: which of its faces, counted from 1, the largest first; unset: the
     largest; ``box`` (left, top, right, bottom) px of the photo: what to cut out instead of looking for a face.
+
+    ``placement`` float64 ``[2, 3]``, of a latent only: where in a photo its picture belongs, or that of ``anchor``, as
+    :class:`Placed` says; in ``photo`` if that is given too, else in the photo that is there already.
     """
 
     seed: int | None = None
@@ -103,6 +106,7 @@ class LatentRequest(Message):
     face: int | None = None
     box: tuple[float, float, float, float] | None = None
     tuning: TunedWeights | None = None
+    placement: Array | None = None
 
 
 @dataclass(frozen=True, kw_only=True)

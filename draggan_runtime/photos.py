@@ -21,6 +21,8 @@ from draggan_runtime.pictures import UNREADABLE, Pixels
 LARGEST = 201
 #: Fewest pixels of a side: a smaller one has no face that a model could be fitted to.
 SMALLEST = 64
+#: Most megapixels of a photo that is packed to be kept: as PNG such a one has about 100 MB.
+KEPT = 64
 
 # No format whose reader runs another program (EPS), or that holds no photograph.
 _FORMATS = ("JPEG", "PNG", "WEBP", "TIFF", "BMP", "GIF", "JPEG2000", "AVIF", "PPM")
@@ -53,12 +55,43 @@ def load_photo(path: Path | str) -> Pixels:
     try:
         with _any_size(), Image.open(path, formats=_formats()) as picture:
             _check_size(picture, path)
-            picture.load()
-            return _upright(_rgb(picture, path), _orientation(picture))
+            return _read(picture, f"photo {path}")
     except FileNotFoundError as error:
         raise UserError(f"photo {path} does not exist: check the path") from error
     except UNREADABLE as error:
         raise UserError(f"cannot read photo {path}: {_reason(path, error)}; {_ADVICE}") from error
+
+
+def pack_photo(photo: Pixels) -> bytes:
+    """``photo``, uint8 RGB ``[H, W, 3]``, as a PNG that has nothing but its pixels.
+
+    Raises UserError for more than ``KEPT`` megapixels.
+    """
+    height, width = photo.shape[:2]
+    if width * height > KEPT * 10**6:
+        raise UserError(
+            f"the photo has {width * height / 1e6:.0f} megapixels, and up to {KEPT} are kept: "
+            "once reopened, the session is edited without it"
+        )
+    file = io.BytesIO()
+    Image.fromarray(photo).save(file, format="PNG", compress_level=1)
+    return file.getvalue()
+
+
+def unpack_photo(data: bytes, where: Path | str) -> Pixels:
+    """What :func:`pack_photo` packed, from a file of the user's; ``where``: what to call that.
+
+    Raises UserError for anything else.
+    """
+    try:
+        with _any_size(), Image.open(io.BytesIO(data), formats=["PNG"]) as picture:
+            if picture.width * picture.height > KEPT * 10**6:
+                raise UserError(
+                    f"{where}: its photo has {picture.width}x{picture.height} px, more than {KEPT} megapixels"
+                )
+            return _read(picture, f"{where}: its photo")
+    except UNREADABLE as error:
+        raise UserError(f"{where}: its photo is damaged; use another copy of the file") from error
 
 
 def _formats() -> list[str]:
@@ -87,6 +120,11 @@ def _check_size(picture: Image.Image, path: Path) -> None:
         )
 
 
+def _read(picture: Image.Image, what: str) -> Pixels:
+    picture.load()
+    return _upright(_rgb(picture, what), _orientation(picture))
+
+
 def _reason(path: Path, error: BaseException) -> str:
     if isinstance(error, UnidentifiedImageError):
         with contextlib.suppress(OSError), path.open("rb") as file:
@@ -111,9 +149,9 @@ def _upright(image: Pixels, orientation: int) -> Pixels:
     return np.ascontiguousarray(turned[::rows, ::columns])
 
 
-def _rgb(picture: Image.Image, path: Path) -> Pixels:
+def _rgb(picture: Image.Image, what: str) -> Pixels:
     """In strips, so that a large photo is never in memory a third time."""
-    convert = _converter(picture, path)
+    convert = _converter(picture, what)
     image = np.empty((picture.height, picture.width, 3), np.uint8)
     for top in range(0, picture.height, _ROWS):
         bottom = min(top + _ROWS, picture.height)
@@ -121,10 +159,10 @@ def _rgb(picture: Image.Image, path: Path) -> Pixels:
     return image
 
 
-def _converter(picture: Image.Image, path: Path) -> Callable[[Image.Image], Pixels]:
+def _converter(picture: Image.Image, what: str) -> Callable[[Image.Image], Pixels]:
     """What makes a strip of ``picture`` uint8 RGB."""
     if picture.mode == "F" or (picture.mode == "I" and _deeper_than_16(picture)):
-        raise UserError(f"photo {path} holds values of 32 bits: save it with 8 or 16 bits")
+        raise UserError(f"{what} holds values of 32 bits: save it with 8 or 16 bits")
     if picture.mode.startswith("I"):
         return _from_16_bits
     profile = _profile(picture)

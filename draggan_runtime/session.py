@@ -14,6 +14,7 @@ from draggan_runtime.files import write_atomically
 from draggan_runtime.latents import read_latent
 from draggan_runtime.messages import Goal, Latent, LatentRequest, Mask, PointPair, Progress, TunedWeights
 from draggan_runtime.pictures import embedded_session
+from draggan_runtime.placed_photo import PlacedPhoto
 from draggan_runtime.wire import pack, to_host, unpack
 
 _MAGIC = b"DRAGGAN\x01"
@@ -55,7 +56,8 @@ class SessionRecord:
     ``w_plus`` float32 ``[num_ws, w_dim]``: the current latent, None before the first; ``anchor``: that of the picture
     before the first edit. ``mask`` uint8 ``[H, W]`` or None. ``params``: by node id, the ``impl`` and parameters of the
     nodes that make the result. ``history``: the last drags, at most ``UNDOABLE``, oldest first; ``undone``: those taken
-    back, the one to redo next last. ``tuning``: of the weights that the picture is drawn with; None: the model's own.
+    back, the one to redo next last. ``photo``: the one that the picture came of, None without one. ``tuning``: of the
+    weights that the picture is drawn with; None: the model's own.
     """
 
     id: str = "main"
@@ -70,6 +72,7 @@ class SessionRecord:
     params: dict[str, dict[str, Any]] = field(default_factory=dict)
     history: list[DragRecord] = field(default_factory=list)
     undone: list[DragRecord] = field(default_factory=list)
+    photo: PlacedPhoto | None = None
     tuning: TunedWeights | None = None
 
     def overrides(self) -> list[str]:
@@ -101,6 +104,8 @@ class SessionRecord:
         self.seed, self.truncation_psi, self.anchor = message.seed, message.truncation_psi, message.anchor
         self.tuning = message.tuning
         self.history, self.undone = [], []
+        if message.placement is None:
+            self.photo = None
 
     def begin(self) -> None:
         """A drag begins at the current latent. Of the earlier ones those of long ago are forgotten."""
@@ -198,6 +203,8 @@ def parse_session(data: bytes, path: Path) -> SessionRecord:
         values = unpack(body)
         for name in ("history", "undone"):
             values[name] = [DragRecord(**drag) for drag in values[name]]
+        if values.get("photo") is not None:  # older files say nothing of photos
+            values["photo"] = PlacedPhoto.from_plain(values["photo"], path)
         return SessionRecord(**values)
     except (WireError, TypeError, KeyError) as error:
         raise UserError(f"{path}: from another version of the program ({error})") from None
@@ -206,4 +213,4 @@ def parse_session(data: bytes, path: Path) -> SessionRecord:
 def _plain(value: Any) -> Any:
     if isinstance(value, list):
         return [{f.name: getattr(drag, f.name) for f in fields(drag)} for drag in value]
-    return value
+    return value.plain() if isinstance(value, PlacedPhoto) else value

@@ -133,10 +133,11 @@ def drag(
                 return not watch.interrupted
 
             made = drag_to_files(running, points, out, launch, report)
-        if photo is not None:
+        has_photo = photo is not None or running.record.photo is not None
+        if has_photo:
             save_png(out / PHOTO, running.photo(), watermark=watermark, source=COMPOSITE)
         cost_file.save(running.app)
-    written = FILES + ((PHOTO,) if photo is not None else ())
+    written = FILES + ((PHOTO,) if has_photo else ())
     if format_ is Format.json:
         print_json(made)
     else:

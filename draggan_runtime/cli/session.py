@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import time
 from collections.abc import Iterable
 from pathlib import Path
@@ -16,6 +17,7 @@ from draggan_runtime.cli.common import Format, FormatOption, parse_point, print_
 from draggan_runtime.cli.tables import session_table
 from draggan_runtime.cluster.client import ask, save_as, token_holder
 from draggan_runtime.cluster.known import KnownCluster, known_cluster, known_token, remember_token
+from draggan_runtime.cluster.protocol import WITHOUT_PHOTO
 from draggan_runtime.edit_lines import Edit, parse_line, read_lines
 from draggan_runtime.errors import DragganError, UserError
 from draggan_runtime.messages import Command, Goal, LatentRequest, Mask, Message
@@ -102,16 +104,21 @@ def _of_options(seed: int | None, truncation_psi: float, points: list[Any], mask
 def _start(known: KnownCluster, name: str, messages: list[Message], file: Path | None) -> dict[str, str]:
     data: dict[str, Any] = {"messages": messages}
     if file is not None:
-        data["file"] = _bytes_of(file)
+        data["file"] = _without_photo(file)
     begun: dict[str, str] = ask(known, "start", session=name, data=data)
     remember_token(begun["id"], begun["token"])
     return begun
 
 
-def _bytes_of(file: Path) -> bytes:
+def _without_photo(file: Path) -> bytes:
+    """A saved session as bytes; that a photo is left out is said."""
     from draggan_runtime.session import dump_session, load_session
 
-    return dump_session(load_session(file))
+    record = load_session(file)
+    if record.photo is not None:
+        record.photo = None
+        print(f"draggan: {WITHOUT_PHOTO}", file=sys.stderr)
+    return dump_session(record)
 
 
 def _wait(known: KnownCluster, ids: Iterable[str]) -> list[dict[str, Any]]:

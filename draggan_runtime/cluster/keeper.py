@@ -13,7 +13,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from draggan_runtime.cluster.blueprint import Blueprint, Tuning
-from draggan_runtime.cluster.protocol import NO_PHOTOS, mark
+from draggan_runtime.cluster.protocol import NO_PHOTOS, WITHOUT_PHOTO, mark
 from draggan_runtime.cluster.seats import ENTRY, Entry, Item
 from draggan_runtime.cluster.store import Kept, SessionStore
 from draggan_runtime.errors import UserError
@@ -120,7 +120,7 @@ class Keeper:
         return isinstance(message, LatentRequest) or (isinstance(message, Command) and message.verb in _ENDS_DRAG)
 
     def adopt(self, record: SessionRecord, tuning: Tuning) -> None:
-        """Go on with a saved session. Raises UserError if it was edited on another model."""
+        """Go on with a saved session, without its photo. Raises UserError if it was edited on another model."""
         if record.model != self.blueprint.model:
             raise UserError(
                 f"the session was edited on model '{record.model}', this cluster has '{self.blueprint.model}'; "
@@ -128,6 +128,9 @@ class Keeper:
             )
         if self.kept.dragging and self.seated:
             raise UserError("a drag is under way; cancel it first")
+        if record.photo is not None:
+            record.photo = None
+            self.notice(WITHOUT_PHOTO)
         record.id = self.record.id
         self.kept = Kept(record, epoch=self.kept.epoch)
         self.tune(tuning)

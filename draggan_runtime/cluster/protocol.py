@@ -24,6 +24,7 @@ LOOPBACK = "127.0.0.1"
 #: Bytes of the longest message: of a client that has not said who it is, and of others.
 STRANGER, MOST = 64 * 1024, 256 * 1024 * 1024
 NO_PHOTOS = "photos are not for sessions of a cluster yet: draggan invert PHOTO, and open the edit.draggan it gives"
+WITHOUT_PHOTO = "the session's photo stays behind: on a cluster its picture is edited alone"
 _LENGTH = struct.Struct(">I")
 _QUALITY = 92
 _KEEPALIVE = {"TCP_KEEPIDLE": 5, "TCP_KEEPINTVL": 5, "TCP_KEEPCNT": 3, "TCP_USER_TIMEOUT": 20_000}

@@ -13,17 +13,19 @@ from hypothesis import strategies as st
 from test_engine import engine
 from toy import toy_graph
 
+from draggan_runtime.cli import session as cli_session
 from draggan_runtime.cluster.blueprint import Blueprint, tuned
 from draggan_runtime.cluster.engine import Engine
 from draggan_runtime.cluster.keeper import Keeper
-from draggan_runtime.cluster.protocol import mark
+from draggan_runtime.cluster.protocol import WITHOUT_PHOTO, mark
 from draggan_runtime.cluster.seats import Item
 from draggan_runtime.cluster.store import SessionStore
 from draggan_runtime.errors import UserError
 from draggan_runtime.execution.delivery import Delivery
 from draggan_runtime.graph import load_launch
 from draggan_runtime.messages import Command, Goal, LatentRequest, Message, Notice, Progress
-from draggan_runtime.session import dump_session, pairs, parse_session
+from draggan_runtime.placed_photo import PlacedPhoto
+from draggan_runtime.session import SessionRecord, dump_session, pairs, parse_session, save_session
 
 START = LatentRequest(session="", w_plus=np.array([[100.3, 50.7]], dtype=np.float32))
 GOAL = Goal(session="", points=pairs([((100.3, 50.7), (130.0, 90.0))]))
@@ -262,6 +264,25 @@ def test_a_saved_session_is_gone_on_with_elsewhere_bit_for_bit(tmp_path, undistu
     other.adopt(parse_session(file, tmp_path), tuned(BLUEPRINT.graph, "s", {}))
     other.post(DRAG)
     assert bits(whole_drag(other)) == bits(undisturbed)
+
+
+def test_a_saved_session_s_photo_stays_behind_and_that_is_said(tmp_path):
+    kept = keeper(tmp_path / "s")
+    post(kept, START, GOAL)
+    record = parse_session(dump_session(kept.record), tmp_path)
+    record.photo = PlacedPhoto.packed(np.zeros((80, 80, 3), np.uint8), np.eye(2, 3))
+    said = []
+    kept.notice = said.append
+    kept.adopt(record, tuned(BLUEPRINT.graph, "s", {}))
+    assert (kept.record.photo, said) == (None, [WITHOUT_PHOTO])
+
+
+def test_a_photo_is_not_even_sent_to_a_cluster_where_a_session_begins_with_a_file(tmp_path, capsys):
+    photo = PlacedPhoto.packed(np.zeros((80, 80, 3), np.uint8), np.eye(2, 3))
+    save_session(SessionRecord(seed=3, photo=photo), tmp_path / "a.draggan")
+    sent = parse_session(cli_session._without_photo(tmp_path / "a.draggan"), tmp_path)
+    assert (sent.seed, sent.photo) == (3, None)
+    assert capsys.readouterr().err == f"draggan: {WITHOUT_PHOTO}\n"
 
 
 def test_a_drag_that_no_engine_survives_is_given_up_where_it_is(tmp_path):

@@ -97,7 +97,7 @@ def test_weights_of_another_model_are_refused_in_a_line_and_other_sessions_go_on
     with small_cluster.attach("wrong") as bad, small_cluster.attach("well", codec="raw") as good:
         deadline = time.monotonic() + 30
         said: list[str] = []
-        while not any("do not fit model" in text for text in said):
+        while not any("do not fit this model" in text for text in said):
             assert time.monotonic() < deadline, said
             said += [message.text for message, _ in bad.take(0.5) if isinstance(message, Notice)]
         frame = wait_for(good, lambda m: isinstance(m, Frame) and not m.preview)

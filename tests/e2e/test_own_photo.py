@@ -6,6 +6,7 @@ import json
 import os
 import subprocess
 import sys
+from pathlib import Path
 
 import cv2
 import numpy as np
@@ -158,6 +159,113 @@ def test_the_last_word_of_a_search_that_nobody_wants_any_more_changes_nothing(ph
         app.cancel()
         app.run_until_settled()
         assert app.inverting.finished
+
+
+def edited(photo, session) -> np.ndarray:
+    """The photo after an inversion and a drag in ``session``."""
+    session.invert(photo, box=(18, 8, 82, 72))
+    session.drag([((30, 30), (36, 30))], max_steps=4)
+    return session.photo()
+
+
+@pytest.mark.parametrize("name", ["edit.draggan", "edit.png"])
+@pytest.mark.parametrize("launch", ["local", "live-headless"])
+def test_a_session_that_is_reopened_has_its_photo_and_is_pasted_back_into_it(photo, tmp_path, launch, name):
+    with opened(4, launch) as session:
+        after = edited(photo, session)
+        session.save(tmp_path / name)
+        session.drag([((36, 30), (40, 30))], max_steps=2)
+        further = session.photo()
+    with draggan.open(tmp_path / name, launch=launch) as session:
+        np.testing.assert_array_equal(session.photo(), after)
+        session.drag([((36, 30), (40, 30))], max_steps=2)
+        np.testing.assert_array_equal(session.photo(), further)
+        session.undo()
+        session.undo()
+        np.testing.assert_array_equal(session.photo(), photo)
+        session.save(tmp_path / "again.draggan")
+    kept, again = (load_session(tmp_path / file).photo for file in (name, "again.draggan"))
+    np.testing.assert_array_equal(kept.pixels, photo)
+    assert (kept.png, kept.matrix.tobytes()) == (again.png, again.matrix.tobytes())
+
+
+def test_undo_and_redo_leave_the_photo_where_it_is(photo):
+    with opened(2) as session:
+        after = edited(photo, session)
+        asked = []
+        session.app.watch(lambda node, turn: asked.extend(turn.inputs.values()) if node == "source" else None)
+        session.undo()
+        np.testing.assert_array_equal(session.photo(), photo)
+        session.redo()
+        np.testing.assert_array_equal(session.photo(), after)
+        assert [request.photo for request in asked] == [None, None]
+
+
+def test_a_photo_that_cannot_be_taken_leaves_the_photo_before(photo):
+    with opened(2) as session:
+        after = edited(photo, session)
+        session.app.post(LatentRequest(session=session.record.id, seed=1, photo=photo[::2, ::2]))  # not both
+        session.app.run_until_settled()
+        assert session.app.failures.pop()
+        np.testing.assert_array_equal(session.photo(), after)
+        session.undo()
+        np.testing.assert_array_equal(session.photo(), photo)
+
+
+def test_an_engine_that_dies_and_comes_again_pastes_into_the_same_photo(photo, tmp_path):
+    from draggan_runtime.execution.ray_host import ray
+
+    headless = Path(__file__).parents[2] / "launch" / "live-headless.yaml"
+    again = headless.read_text().replace("renderer]}", "renderer], restart: {policy: on-failure, max: 2}}")
+    (tmp_path / "again.yaml").write_text(again)
+    with opened(2, str(tmp_path / "again.yaml")) as session:
+        after = edited(photo, session)
+        ray.kill(session.app._remote.handles["engine"])
+        session.app.undo()
+        session.app.run_until_settled()
+        session.app.failures.clear()  # that it died
+        np.testing.assert_array_equal(session.photo(), photo)
+        session.redo()
+        np.testing.assert_array_equal(session.photo(), after)
+
+
+def test_a_photo_too_large_to_be_kept_is_edited_all_the_same_and_that_is_said(photo, tmp_path, monkeypatch):
+    monkeypatch.setattr("draggan_runtime.photos.KEPT", 0.005)
+    with opened(2) as session:
+        found = session.invert(photo)
+        assert "up to 0.005 are kept" in found.warnings[-1]
+        session.drag([((30, 30), (36, 30))], max_steps=4)
+        session.undo()
+        np.testing.assert_array_equal(session.photo(), photo)
+        session.save(tmp_path / "a.draggan")
+    with draggan.open(tmp_path / "a.draggan") as session, pytest.raises(UserError, match="no photo in this session"):
+        session.photo()
+
+
+def test_another_latent_has_no_photo(photo):
+    with opened(2) as session:
+        found = session.invert(photo)
+        session.set_latent(found.w_plus)
+        with pytest.raises(UserError, match="no photo in this session"):
+            session.photo()
+        assert session.record.photo is None
+
+
+def test_the_command_drags_a_reopened_photo_and_writes_it(photo, tmp_path):
+    with opened(2) as session:
+        session.invert(photo, box=(18, 8, 82, 72))
+        session.save(tmp_path / "me.draggan")
+    done = command(
+        "drag", "--open", str(tmp_path / "me.draggan"), "--point", "30,30:36,30", "--max-steps", "4",
+        "--out", str(tmp_path / "out"), "--set", "source.perceptual=no",
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    assert "photo.png" in done.stdout
+    written = np.asarray(Image.open(tmp_path / "out" / "photo.png"))
+    changed = (written != photo).any(axis=2)
+    assert changed.any()
+    changed[8:72, 18:82] = False
+    assert not changed.any()
 
 
 def test_only_the_photo_s_own_sessions_are_pasted_into_it(photo, tmp_path):

@@ -4,6 +4,7 @@ import cv2
 import numpy as np
 import pytest
 from draggan_nodes.inversion.alignment import Placement, align, centre_crop, crop
+from draggan_nodes.inversion.alignment import placed as placed_in
 
 import draggan_runtime as draggan
 from draggan_runtime.errors import UserError
@@ -175,6 +176,35 @@ def test_a_box_that_holds_nothing_is_one_line(box):
     with pytest.raises(UserError, match="holds nothing of the photo, which is 800x600 px") as caught:
         centre_crop((800, 600), (64, 64), box)
     assert "\n" not in str(caught.value)
+
+
+def test_where_a_picture_belonged_is_found_again():
+    photo = np.zeros((300, 500, 3), np.uint8)
+    for placement in (
+        centre_crop((500, 300), (64, 128), (10, 20, 90, 280)),
+        align(marks((30, 60), (200, 90), (100, 200)), 1024),
+        align(marks((150, 40), (340, 60), (250, 290)), 64),  # larger than the photo
+    ):
+        assert placed_in(placement.to_crop, photo, placement.size) == placement
+
+
+@pytest.mark.parametrize(
+    "matrix",
+    [
+        np.zeros((2, 3)),
+        np.full((2, 3), np.inf),
+        [[1, 0, 0], [0, 2, 0]],
+        [[1, 0, 0], [0, -1, 0]],
+        [[1e-200, 0, 0], [0, 1e-200, 0]],
+        [[0.01, 0, 0], [0, 0.01, 0]],
+        [[1, 0, -600], [0, 1, 0]],
+        [[1, 0, 1e300], [0, 1, 0]],
+    ],
+    ids=["nothing", "no number", "stretched", "mirrored", "huge", "too large", "beside", "far away"],
+)
+def test_where_no_picture_can_have_been_is_one_line(matrix):
+    with pytest.raises(UserError, match="makes no sense"):
+        placed_in(matrix, np.zeros((300, 500, 3), np.uint8), (64, 64))
 
 
 def test_a_placement_is_a_value():

@@ -39,7 +39,25 @@ def test_a_saved_latent_goes_through_unchanged():
     assert latent.values is w_plus
 
 
-@pytest.mark.parametrize("request_", [{}, {"seed": 1, "w_plus": np.zeros((23, 512))}, {"seed": -1}, {"seed": 2**32}])
+@pytest.mark.parametrize(
+    "request_",
+    [
+        {},
+        {"seed": 1, "w_plus": np.zeros((23, 512))},
+        {"photo": np.zeros((80, 80, 3)), "w_plus": np.zeros((23, 512))},
+        {"seed": -1},
+        {"seed": 2**32},
+    ],
+)
 def test_a_request_that_makes_no_latent_is_a_user_error(request_):
     with pytest.raises(UserError):
         answer(LatentRequest(session="s", **request_))
+
+
+def test_a_photo_that_comes_with_its_latent_is_not_searched_and_that_it_cannot_be_placed_is_said():
+    given = np.zeros((80, 80, 3), np.uint8), np.zeros((23, 512), np.float32), np.eye(2, 3)
+    request = LatentRequest(session="s", photo=given[0], w_plus=given[1], placement=given[2])
+    turn = Turn("s", 0, {"request": request}, NoState())
+    LatentSource(LatentSourceParams(), Context("source")).step([turn])
+    assert [port for port, _ in turn.emitted] == ["latent", "notice"]
+    assert "inversion/latent takes none" in turn.emitted[1][1].text

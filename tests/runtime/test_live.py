@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import time
+
 import pytest
 from test_layouts import begin
 from toy import toy_graph
@@ -9,7 +11,7 @@ from toy import toy_graph
 from draggan_runtime.app import App
 from draggan_runtime.live import Live
 from draggan_runtime.messages import Command
-from draggan_runtime.session import load_session
+from draggan_runtime.session import load_session, save_session
 
 
 class Hand:
@@ -80,6 +82,37 @@ def test_the_autosave_always_holds_the_session_as_it_is(tmp_path):
         live(app, tmp_path, "undo")
         assert load_session(tmp_path / "autosave.draggan").w_plus.tobytes() == app.record.w_plus.tobytes()
         assert load_session(tmp_path / "autosave-previous.draggan").history
+
+
+def test_what_takes_long_to_keep_is_kept_less_often_while_a_drag_runs(tmp_path, monkeypatch):
+    kept = []
+
+    def slow(record, path, sync=True):
+        time.sleep(0.02)
+        kept.append(record.step)
+        save_session(record, path, sync=sync)
+
+    monkeypatch.setattr("draggan_runtime.live.save_session", slow)
+    with App(toy_graph(generator={"slow": 0.02})) as app:
+        begin(app)
+        live(app, tmp_path, "start")
+        steps = app.record.step
+    assert 0 < len(kept) < steps / 4
+    assert load_session(tmp_path / "autosave.draggan").w_plus.tobytes() == app.record.w_plus.tobytes()
+
+
+def test_the_session_is_kept_as_it_is_when_the_program_is_interrupted(tmp_path):
+    with App(toy_graph()) as app:
+        begin(app)
+
+        def interrupt(progress):
+            if progress.drag_steps == 7:
+                raise KeyboardInterrupt
+
+        app.on_progress = interrupt
+        with pytest.raises(KeyboardInterrupt):
+            live(app, tmp_path, "start")
+        assert app.record.step == load_session(tmp_path / "autosave.draggan").step == 7
 
 
 def test_the_autosave_is_not_written_when_nothing_has_changed(tmp_path):

@@ -11,7 +11,7 @@ import pytest
 from PIL import Image, ImageCms, ImageOps
 
 from draggan_runtime.errors import UserError
-from draggan_runtime.photos import load_photo
+from draggan_runtime.photos import load_photo, pack_photo, unpack_photo
 
 ORIENTATION = 0x0112
 
@@ -196,3 +196,25 @@ def test_a_file_that_was_cut_off_is_refused(tmp_path: Path, suffix: str, part: f
     path = tmp_path / f"a.{suffix}"
     path.write_bytes(buffer.getvalue()[: int(len(buffer.getvalue()) * part)])
     assert re.search("cut off|not a photo", refusal(path))
+
+
+def test_a_photo_that_is_packed_has_its_pixels_and_nothing_else(tmp_path: Path) -> None:
+    exif = Image.Exif()
+    exif[0x010E] = "at home"
+    packed = pack_photo(load_photo(saved(tmp_path / "a.png", scene(), exif=exif)))
+    assert np.array_equal(unpack_photo(packed, "a"), scene())
+    assert b"at home" not in packed
+    assert {chunk for chunk in (b"eXIf", b"tEXt", b"iTXt", b"tIME") if chunk in packed} == set()
+
+
+def test_a_photo_of_a_few_pixels_can_be_packed_too() -> None:
+    assert np.array_equal(unpack_photo(pack_photo(scene(5, 9)), "a"), scene(5, 9))
+
+
+def test_a_photo_too_large_to_be_packed_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
+    packed = pack_photo(scene(1200, 1000))
+    monkeypatch.setattr("draggan_runtime.photos.KEPT", 1)
+    with pytest.raises(UserError, match="has 1 megapixels, and up to 1 are kept"):
+        pack_photo(scene(1200, 1000))
+    with pytest.raises(UserError, match=r"a\.draggan: its photo has 1000x1200 px, more than 1 megapixels"):
+        unpack_photo(packed, "a.draggan")

@@ -23,6 +23,8 @@ _LEFT_EYE, _RIGHT_EYE, _MOUTH_CORNERS = slice(36, 42), slice(42, 48), [48, 54]
 #: Beyond the photo's edge: where its mirror image is blurred in full, and where it has faded to one colour; in sides
 #: of the crop. And how far it is blurred.
 _BLURRED, _FADED, _SIGMA = 0.05, 0.3, 0.02
+#: Of a photo's longer side: what is larger is no crop of it. Of a face that fills it one may have three.
+_LARGEST = 4
 
 
 @dataclass(frozen=True)
@@ -98,6 +100,21 @@ def centre_crop(
     half = crop * step / 2
     centre = np.clip([(left + right) / 2, (top + bottom) / 2], half, photo - half)
     return _placed(centre - 0.5, np.array([1.0, 0.0]), 1 / step, crop_size)
+
+
+def placed(matrix: Any, photo: Pixels, size: tuple[int, int]) -> Placement:
+    """The crop of ``size`` (W, H) that ``matrix [2, 3]`` places in ``photo``, as :attr:`Placement.to_crop` gave it.
+
+    Raises UserError for one that shows nothing of the photo, or is far larger: a file may say anything.
+    """
+    (a, b, x), (c, d, y) = np.asarray(matrix, np.float64).tolist()
+    if (a, b) == (d, -c) and np.isfinite((a, b, x, y)).all() and np.hypot(a, b) > 1e-6:
+        placement = Placement(((a, b, x), (c, d, y)), size)
+        low, high = placement.corners.min(axis=0), placement.corners.max(axis=0)
+        sides = np.array(photo.shape[1::-1])
+        if (high > 0).all() and (low < sides).all() and (high - low).max() < _LARGEST * sides.max():
+            return placement
+    raise UserError("where the picture belongs in its photo makes no sense; invert the photo again")
 
 
 def crop(photo: Pixels, placement: Placement) -> Pixels:

@@ -52,9 +52,11 @@ class LatentSource(Node):
 
     def answer(self, turn: Turn, request: LatentRequest) -> None:
         """Give the latent that is asked for. Raises UserError if that cannot be done."""
-        if sum(given is not None for given in (request.seed, request.w_plus, request.photo)) != 1:
+        placed = request.w_plus is not None and request.placement is not None
+        photo = None if placed else request.photo
+        if sum(given is not None for given in (request.seed, request.w_plus, photo)) != 1:
             raise UserError("a latent request holds a seed, a latent, or a photo")
-        if request.photo is not None:
+        if photo is not None:
             self.begin(turn, request)
         elif request.w_plus is not None:
             if request.tuning is not None:
@@ -70,6 +72,8 @@ class LatentSource(Node):
                     tuning=request.tuning.name if request.tuning else "",
                 ),
             )
+            if request.photo is not None:
+                self.place(turn, request)
         else:
             assert request.seed is not None
             turn.emit(
@@ -86,6 +90,11 @@ class LatentSource(Node):
     def begin(self, turn: Turn, request: LatentRequest) -> None:
         """Begin to look for the latent of ``request.photo``."""
         raise UserError("inversion/latent takes no photos; use --set source.impl=inversion/optimise")
+
+    def place(self, turn: Turn, request: LatentRequest) -> None:
+        """Say where in ``request.photo`` the picture belongs, of a latent that was found in it before."""
+        words = "the photo stays as it was: inversion/latent takes none; use --set source.impl=inversion/optimise"
+        turn.emit("notice", Notice(session=turn.session, step=turn.step, text=words, problem=True))
 
     def proceed(self, turn: Turn, message: Proceed) -> None:
         """Make the next step of looking, if a photo's latent is being looked for."""

@@ -26,8 +26,8 @@ class PasteState:
 class Paste(Node):
     """Of each picture on ``frame`` the photo that it was made from, with what was edited pasted in, on ``photo``.
 
-    Nothing, while there is no photo: another picture on ``request`` takes it away, a latent leaves it, for undoing
-    and reopening ask for latents.
+    Nothing, while there is no photo: another picture on ``request`` takes it away, one with a ``placement`` leaves it
+    or brings its own, for undoing and reopening ask for those.
     """
 
     State = PasteState
@@ -43,7 +43,7 @@ class Paste(Node):
         state: PasteState = turn.state
         if "request" in turn.inputs:
             request: LatentRequest = turn["request"]
-            if request.w_plus is None:
+            if request.photo is not None or request.placement is None:
                 state.photo, state.placed = request.photo, None  # type: ignore[assignment]
         elif "placed" in turn.inputs:
             state.placed = turn["placed"]
@@ -52,7 +52,7 @@ class Paste(Node):
             turn.emit("photo", Frame(session=turn.session, step=turn["frame"].step, image=image))
 
     def snapshot(self, state: PasteState) -> dict[str, Any]:
-        """Nothing: photos are not part of a session."""
+        """Nothing: the session keeps its photo."""
         return {}
 
     def restore(self, data: Mapping[str, Any]) -> PasteState:

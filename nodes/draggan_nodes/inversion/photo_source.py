@@ -10,6 +10,7 @@ from typing import Any, ClassVar, Protocol, cast
 import torch
 from pydantic import Field
 
+from draggan_nodes.inversion.alignment import crop, placed
 from draggan_nodes.inversion.cut import Kind, Piece, cut
 from draggan_nodes.inversion.latent import LatentSource, LatentSourceParams
 from draggan_nodes.inversion.network import Invertible
@@ -18,6 +19,7 @@ from draggan_runtime import models
 from draggan_runtime.messages import Inverting, Latent, LatentRequest, Notice, Placed, Proceed, TunedWeights
 from draggan_runtime.node import NodeParams, Turn
 from draggan_runtime.pictures import to_uint8
+from draggan_runtime.tuned_weights import changes_of
 
 #: s between two pictures of a search for its user to see.
 SHOW = 3.0
@@ -110,23 +112,33 @@ class PhotoSource(LatentSource):
         else:
             self._tell(turn, finished=False)
         if finished:
-            self._place(turn)
+            assert state.piece is not None
+            changes = {name: up @ down for name, (up, down) in state.search.factors.items()}
+            self._place(turn, state.piece, state.search.best, changes)
             state.search = state.piece = None
 
-    def _place(self, turn: Turn) -> None:
-        """Where the picture of the latent that was found belongs."""
-        state: PhotoState = turn.state
-        assert state.search is not None
-        assert state.piece is not None
-        changes = {name: up @ down for name, (up, down) in state.search.factors.items()}
-        picture = self.network.tuned(changes).image(state.search.best[None])[0]
+    def place(self, turn: Turn, request: LatentRequest) -> None:
+        found: Any = request.anchor if request.anchor is not None else request.w_plus
+        photo: Any = request.photo
+        placement = placed(request.placement, photo, models.find(self.params.model).info.size)
+        piece = Piece(crop(photo, placement), placement)
+        network, tuning = self.network, request.tuning
+        changes = changes_of(tuning, network.tunable, network.w_mean) if tuning is not None else {}
+        self._place(turn, piece, torch.as_tensor(found, device=self.context.device), changes)
+
+    def _place(self, turn: Turn, piece: Piece, w_plus: torch.Tensor, changes: Mapping[str, torch.Tensor]) -> None:
+        """Where the picture of the latent ``w_plus [num_ws, w_dim]`` belongs, which was found for ``piece``.
+
+        ``changes`` are those of its weights.
+        """
+        picture = self.network.tuned(changes).image(w_plus[None])[0]
         turn.emit(
             "placed",
             Placed(
                 session=turn.session,
                 step=turn.step,
-                matrix=state.piece.placement.to_crop,
-                piece=state.piece.pixels,
+                matrix=piece.placement.to_crop,
+                piece=piece.pixels,
                 picture=to_uint8(picture).cpu().numpy(),
             ),
         )
