@@ -9,7 +9,7 @@ which counts latent updates since the latent was set.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal
 
 if TYPE_CHECKING:
@@ -260,12 +260,14 @@ class Frame(Message):
 class View(Message):
     """How the window shows the picture: ``scale`` window px per output px, ``size`` (W, H) of the full output.
 
-    ``origin``: the window px where the picture's upper left corner is.
+    ``origin``: the window px where the picture's upper left corner is. ``photo``: all this is of the photo of which a
+    piece is being chosen, in the picture's place.
     """
 
     scale: float
     size: tuple[int, int]
     origin: tuple[int, int] = (0, 0)
+    photo: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -277,7 +279,8 @@ class Hand(Message):
     down; ``erases``. ``doing``: what was asked for and is not yet answered, in words. ``step_size``: what motion
     supervision asks of a handle per step, px at 512. ``hint``: what could be done next; ``help``: key and
     meaning by row, while help is wanted. ``typed``: a file's name as far as it has been typed, None while none is;
-    ``choices``: how it could go on.
+    ``choices``: how it could go on. ``box``: of the piece of ``photo`` that is being chosen, as in
+    :class:`LatentRequest`; both None while none is.
     """
 
     points: tuple[PointPair, ...] = ()
@@ -291,6 +294,8 @@ class Hand(Message):
     help: tuple[tuple[str, str], ...] = ()
     typed: str | None = None
     choices: tuple[str, ...] = ()
+    box: tuple[float, float, float, float] | None = None
+    photo: Array | None = field(default=None, compare=False)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -48,7 +48,7 @@ def plain(message: Any) -> dict[str, Any]:
     fields = {k: v for k, v in vars(message).items() if k not in ("session", "step", "w_plus", "movable")}
     if "points" in fields:
         fields["points"] = [[p.id, *p.handle, *p.target] for p in fields["points"]]
-    if fields.get("photo") is not None:
+    if hasattr(fields.get("photo"), "shape"):
         fields["photo"] = list(message.photo.shape)
     if isinstance(message, Mask):
         fields["none"] = message.movable is None

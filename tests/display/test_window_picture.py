@@ -186,6 +186,35 @@ def test_of_a_name_that_is_typed_the_end_is_seen(window: Window) -> None:
     assert (bar[1] == bar[2]).all()
 
 
+@pytest.mark.parametrize("pictures", [0, 1])
+def test_while_a_piece_of_a_photo_is_chosen_the_photo_is_shown_dim_outside_of_the_box(
+    window: Window, pictures: int
+) -> None:
+    for _ in range(pictures):
+        window.frame(0)
+    window.poll()
+    photo = np.full((300, 400, 3), (200, 150, 100), np.uint8)
+    window.hand(photo=photo, box=(100.0, 50.0, 300.0, 250.0))
+    window.poll()
+    assert (window.view.photo, window.view.size) == (True, (400, 300))
+    scale = window.view.scale
+    seen = window.picture()[round(60 * scale), [round(x * scale) for x in (50, 150, 350)]]
+    assert (seen[1] == (200, 150, 100)).all()
+    assert (seen[[0, 2]] < 100).all()
+    edge = window.picture()[round(150 * scale), round(100 * scale) - 1 : round(100 * scale) + 2]
+    assert (edge == 255).all(axis=1).any()
+    drawn = len(window.shown)
+    window.hand(photo=photo, box=(0.0, 0.0, 300.0, 300.0))
+    assert window.poll() == {}  # the photo lies where it was
+    assert len(window.shown) == drawn + 1
+    assert (window.picture()[round(60 * scale), round(50 * scale)] == (200, 150, 100)).all()
+    window.hand()
+    told = window.poll()
+    if pictures:
+        assert (told["view"].photo, told["view"].size) == (False, (1024, 1024))
+        assert (window.picture() == 128).all()
+
+
 def test_something_is_shown_before_the_first_picture(window: Window) -> None:
     assert window.poll() == {}
     assert len(window.shown) == 1

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import time
+
 import numpy as np
 import pytest
 from PIL import Image
@@ -56,6 +58,37 @@ def test_a_photo_is_shown_stopped_saved_and_another_opened_by_its_name(screen, p
     assert b"compositeWithTrainedAlgorithmicMedia" in (tmp_path / "edit-1-photo.png").read_bytes()
     saved = load_session(tmp_path / "edit-1.draggan")
     np.testing.assert_array_equal(saved.w_plus, saved.anchor)
+
+
+def test_another_piece_is_chosen_and_the_reopened_session_is_pasted_back_there(screen, photo, tmp_path):
+    live = Live(screen, tmp_path, "--image", str(photo), *arguments(2))
+    try:
+        screen.window("Me.png", timeout=60)
+        live.says("the photo's latent:")
+        for key in ("b", "minus", "minus", "minus", "Return"):
+            screen.key(live.window, key)
+            time.sleep(0.5)  # OpenCV keeps one key between two looks
+        live.says("the photo's latent:")
+        screen.key(live.window, "s")
+        live.says("edit-1-photo.png")
+        screen.key(live.window, "q")
+        assert live.process.wait(30) == 0
+    finally:
+        live.process.kill()
+    kept = load_session(tmp_path / "edit-1.draggan").photo
+    side = 80 / 1.1**3
+    corner = np.linalg.solve(kept.matrix[:, :2], (-0.5, -0.5) - kept.matrix[:, 2]) + 0.5
+    assert corner == pytest.approx((50 - side / 2, 40 - side / 2))
+    assert 64 / np.hypot(*kept.matrix[:, 0]) == pytest.approx(side)
+    again = Live(screen, tmp_path, "--open", str(tmp_path / "edit-1.png"), "--set", "display.max_side=900")
+    try:
+        screen.key(again.window, "s")
+        again.says("edit-2-photo.png")
+        screen.key(again.window, "q")
+        assert again.process.wait(30) == 0
+    finally:
+        again.process.kill()
+    np.testing.assert_array_equal(np.asarray(Image.open(tmp_path / "edit-2-photo.png")), np.asarray(Image.open(photo)))
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,4 @@
-"""What the user's hand holds (points, a brush, a moving dot, the help, a name being typed), and what the mouse does."""
+"""What the user's hand holds (points, a brush, a box, the help, a name being typed), and what the mouse does."""
 
 from __future__ import annotations
 
@@ -6,8 +6,18 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from draggan_nodes.capture.brush import Brush
+from draggan_nodes.capture.crop import Crop
 from draggan_nodes.capture.edit import inside
-from draggan_nodes.capture.keys import HELP, HELP_HINT, MASK_HINT, OPEN_HINT, POINTS_HINT, SEARCH_HINT, TARGET_HINT
+from draggan_nodes.capture.keys import (
+    CROP_HINT,
+    HELP,
+    HELP_HINT,
+    MASK_HINT,
+    OPEN_HINT,
+    POINTS_HINT,
+    SEARCH_HINT,
+    TARGET_HINT,
+)
 from draggan_nodes.capture.points import Dot, Points
 from draggan_nodes.capture.prompt import Prompt
 from draggan_runtime.messages import XY, Hand, View
@@ -15,6 +25,7 @@ from draggan_runtime.messages import XY, Hand, View
 _SAME_SPOT = 3.0  # window px: two clicks this close are a double click, not handle and target
 _DOT = 1.5 * 5.5 / 512  # of the picture's shorter side: this near to a dot's centre the pointer is on it
 _SMALLEST_DOT = 8.0  # window px
+_CORNER = 14.0  # window px: this near to a corner of the box the pointer is on it
 
 
 @dataclass
@@ -27,6 +38,7 @@ class Holding:
     helping: bool = False
     searching: bool = False  # a photo's latent is being looked for
     prompt: Prompt | None = None  # the name of a file to open
+    crop: Crop | None = None  # the piece of a photo to take; the window shows that photo
     pointer: XY | None = None
 
     # -- the mouse ---------------------------------------------------------------------------------------------
@@ -35,6 +47,8 @@ class Holding:
         """The left button goes down on the picture. ``shown``: where handles are drawn that the tracker has moved."""
         if self.helping:
             self.helping = False
+        elif self.crop is not None:
+            self.crop.press(xy, _CORNER / view.scale)
         elif self.painting:
             self.brush.press(xy, erases=False)
         elif self.points.pending is None and (dot := self.points.dot_at(xy, _reach(view), shown)) is not None:
@@ -44,6 +58,8 @@ class Holding:
 
     def press_right(self, xy: XY, view: View, shown: Mapping[int, XY]) -> None:
         """The right button goes down on the picture."""
+        if self.crop is not None:
+            return
         if self.painting:
             self.brush.press(xy, erases=True)
         elif self.points.pending is not None:
@@ -53,11 +69,18 @@ class Holding:
 
     def move(self, xy: XY, view: View) -> None:
         """The pointer is over ``xy``, which may lie beside the picture."""
+        if self.crop is not None:
+            self.crop.move(xy)
+            return
         self.brush.move(xy)
         self.points.point_at(_within(xy, view))
 
     def release(self, xy: XY, view: View) -> Dot | None:
         """A button goes up anywhere; the dot as it was, if one has been moved."""
+        if self.crop is not None:
+            self.crop.move(xy)
+            self.crop.release()
+            return None
         self.brush.move(xy)
         if self.points.grip is not None:
             self.points.point_at(_within(xy, view))
@@ -69,7 +92,7 @@ class Holding:
     @property
     def presses(self) -> bool:
         """True while a button should be down."""
-        return bool(self.brush.stroke) or self.points.grip is not None
+        return bool(self.brush.stroke) or self.points.grip is not None or (self.crop is not None and self.crop.held)
 
     # -- the keys ----------------------------------------------------------------------------------------------
 
@@ -89,10 +112,18 @@ class Holding:
         self.brush.drop()
         self.points.drop()
 
+    def begin_crop(self, crop: Crop) -> None:
+        """A piece of a photo is going to be chosen."""
+        self.helping, self.crop = False, crop
+        self.brush.drop()
+        self.points.drop()
+
     def leave(self) -> bool:
-        """Leave what is going on: the help, else a point, else the mask; False if there was nothing."""
+        """Leave what is going on: the help, else the box, else a point, else the mask; False if there was nothing."""
         if self.helping:
             self.helping = False
+        elif self.crop is not None:
+            self.crop = None
         elif self.points.busy:
             self.points.drop()
         elif self.painting:
@@ -105,11 +136,12 @@ class Holding:
 
     def message(self, session: str, doing: str, step_size: float) -> Hand:
         """The hand as the window shows it."""
+        painting = self.painting and self.crop is None
         return Hand(
             session=session,
             points=self.points.preview,
-            pointer=self.pointer if self.painting else None,
-            brush=self.brush.radius if self.painting else None,
+            pointer=self.pointer if painting else None,
+            brush=self.brush.radius if painting else None,
             stroke=self.brush.stroke,
             erases=self.brush.erases and bool(self.brush.stroke),
             doing=doing,
@@ -118,6 +150,8 @@ class Holding:
             help=HELP if self.helping else (),
             typed=self.prompt.text if self.prompt is not None else None,
             choices=self.prompt.choices if self.prompt is not None else (),
+            box=self.crop.box if self.crop is not None else None,
+            photo=self.crop.photo if self.crop is not None else None,
         )
 
     def _hint(self) -> str:
@@ -125,6 +159,8 @@ class Holding:
             return OPEN_HINT
         if self.helping:
             return HELP_HINT
+        if self.crop is not None:
+            return CROP_HINT
         if self.painting:
             return MASK_HINT
         if self.searching and self.points.pending is None:

@@ -19,9 +19,10 @@ HELP = (
     ("s, ctrl+s", "save picture and session"),
     ("o", "open a photo or a session; Enter alone: what was saved last"),
     ("f", "the next face of the photo"),
+    ("b", "another piece of the photo: a box to move and size"),
     ("v", "record a video, end the recording"),
     ("h, F1, ?", "this help"),
-    ("q, Esc", "quit; Esc first leaves help, a point, the mask, a search"),
+    ("q, Esc", "quit; Esc first leaves help, the box, a point, the mask, a search"),
 )
 
 POINTS_HINT = "click a handle, then its target    space: start, stop    m: mask    h: help"
@@ -29,13 +30,16 @@ TARGET_HINT = "now click its target    right click or Esc: take the handle back"
 MASK_HINT = "left paints what may move, right erases    [ ]: size    c: clear    m: done"
 HELP_HINT = "h or Esc: close"
 OPEN_HINT = "Enter: open    Tab: complete    Esc: give up    (nothing typed: what was saved last)"
-SEARCH_HINT = "Esc: take the best so far    f: another face    n: another picture"
+SEARCH_HINT = "Esc: take the best so far    f: another face    b: another piece    n: another picture"
+CROP_HINT = "drag: move it    a corner, + -, wheel: size    Enter: take this piece    Esc: back"
 
 #: Codes of cv2.pollKey by name. Qt, GTK and Cocoa give X11 key symbols for keys without a character; Windows gives
 #: control characters for ctrl with a letter, which Qt gives not at all (see :mod:`draggan_nodes.capture.x11`).
 _NAMED = {
     27: "escape",
     8: "backspace",
+    10: "enter",
+    13: "enter",
     127: "backspace",
     0xFFFF: "backspace",  # delete
     0xFFBE: "h",  # F1

@@ -4,107 +4,40 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from pydantic import Field
 
 from draggan_nodes.capture.brush import Brush
+from draggan_nodes.capture.crop import Crop, Edges
 from draggan_nodes.capture.device import Mouse, WindowDevice
-from draggan_nodes.capture.edit import EditPoint, point_pairs
+from draggan_nodes.capture.edit import point_pairs
 from draggan_nodes.capture.hand import Holding, on_picture, on_view
 from draggan_nodes.capture.points import Points
 from draggan_nodes.capture.ports import INPUTS, OUTPUTS
 from draggan_nodes.capture.prompt import Prompt
+from draggan_nodes.capture.window_state import WindowCaptureParams, WindowCaptureState
 from draggan_runtime.errors import UserError
 from draggan_runtime.messages import (
     Command,
     Goal,
-    Hand,
     Handles,
     Inverting,
     LatentRequest,
     Mask,
     Notice,
-    PointPair,
     Progress,
     View,
 )
-from draggan_runtime.node import Node, NodeParams, Turn
+from draggan_runtime.node import Node, Turn
 from draggan_runtime.photos import load_photo
-from draggan_runtime.pictures import Pixels, load_mask
+from draggan_runtime.pictures import load_mask
 from draggan_runtime.session import holds_session
 
 _PATIENCE = 15.0  # s until a missing window is reported
 _STEP_SIZES = (0.25, 0.5, 0.75, 1.0, 1.25, 1.5, 2.0, 2.5, 3.0, 4.0, 6.0, 8.0, 12.0, 16.0)
 _AHEAD = 3  # steps that the engine may be ahead of the progress heard here
-
-
-class WindowCaptureParams(NodeParams):
-    """Which window, and what the session begins with."""
-
-    window: str = Field("draggan", min_length=1, description="name of the window; the display node's is the same")
-    seed: int | None = Field(0, ge=0, lt=2**32, description="the first picture; null: the one the session has")
-    photo: str = Field("", description="a photo to begin with, in place of the seed's picture; empty: none")
-    truncation_psi: float = Field(0.7, ge=-2, le=2, description="0: the mean face, 1: all variety")
-    mask: str = Field("", description="a painted mask, white where the picture may move; empty: none")
-    points: tuple[EditPoint, ...] = Field((), description="points to begin with: [{handle: [x, y], target: [x, y]}]")
-    size: tuple[int, int] | None = Field(None, description="W, H of the full output, to check points and mask by")
-    save: str = Field("", description="where s saves the session; empty: its own file")
-    step: float = Field(1.0, gt=0, le=16, description="the step size as it is; + and - go on from there")
-    step_param: str = Field("motion.step", description="what + and - set, as node.parameter")
-    tracker: str = Field("tracker", description="the node that t exchanges")
-    trackers: tuple[str, ...] = Field(
-        (
-            "tracking/votes",
-            "tracking/nearest",
-            "tracking/template",
-            "tracking/lucas_kanade",
-            "tracking/flow",
-            "tracking/none",
-        ),
-        min_length=1,
-        description="what t has it run, one after the other, from the first on",
-    )
-
-
-@dataclass
-class WindowCaptureState:
-    """The hand, the picture's seed, and what the drag is doing as far as this node has heard."""
-
-    hand: Holding = field(default_factory=Holding)
-    seed: int | None = None
-    step_size: float = 0.0
-    tracker: int = 0  # of the parameter `trackers`
-    photo: Pixels | None = None  # the picture came of it, or will
-    photo_name: str = ""
-    face: int = 1  # of the photo
-    asked: bool = False  # for the photo's latent, and nothing has come of it yet
-    step_given: float | None = None  # the parameter that step_size was taken from
-    begun: bool = False
-    wants_picture: bool = True
-    dragging: bool = False
-    doing: str = ""  # asked of the drag and not yet answered
-    next_seed: int | None = None  # a new picture, as soon as the drag has stopped
-    moved: dict[int, int] = field(default_factory=dict)  # handles moved in this drag, and the step that knows of it
-    heard: Progress | None = None
-    taken: tuple[Any, ...] = (None, None)  # points and mask of the session as last taken up
-    searched: Inverting | None = None  # as last heard
-    told: tuple[PointPair, ...] = ()  # pairs as last emitted
-    told_hand: Hand | None = None
-    finished: bool = False
-
-    @property
-    def points(self) -> Points:
-        """The points being edited."""
-        return self.hand.points
-
-    @property
-    def typing(self) -> bool:
-        """A file's name is being typed."""
-        return self.hand.prompt is not None
 
 
 class WindowCapture(Node):
@@ -193,8 +126,11 @@ class WindowCapture(Node):
                 self._request(turn, self.params.seed)
 
     def _hear(self, turn: Turn) -> None:
-        """What the drag and a search say, and the parameters."""
+        """What the window, the drag and a search say, and the parameters."""
         state: WindowCaptureState = turn.state
+        view: View | None = turn.get("view")
+        if view is not None and not view.photo:
+            state.size = view.size
         inverting: Inverting | None = turn.get("inverting")
         state.hand.searching = inverting is not None and not inverting.finished
         if state.asked and inverting is not None and inverting is not state.searched:
@@ -251,19 +187,21 @@ class WindowCapture(Node):
     def _point(self, turn: Turn, mouse: Mouse) -> None:
         hand: Holding = turn.state.hand
         view: View | None = turn.get("view")
-        if view is None:
+        if view is None or view.photo != (hand.crop is not None):  # it does not show yet what the hand is at
             return
         shown: Handles | None = turn.get("shown")
         handles = shown.positions if shown is not None else {}
+        over = on_view(view, mouse.x, mouse.y)
         hand.pointer = on_picture(view, mouse.x, mouse.y)
+        at = hand.pointer if hand.crop is None else over  # the corners of a box may lie at the photo's very edge
         if mouse.kind == "up" or (mouse.kind == "move" and hand.presses and not mouse.held):  # or it was missed
             self._release(turn, view, mouse)
         elif mouse.kind == "move":
-            hand.move(on_view(view, mouse.x, mouse.y), view)
-        elif mouse.kind == "left" and hand.pointer is not None:
-            hand.press(hand.pointer, view, handles)
-        elif mouse.kind == "right" and hand.pointer is not None:
-            hand.press_right(hand.pointer, view, handles)
+            hand.move(over, view)
+        elif mouse.kind == "left" and at is not None:
+            hand.press(at, view, handles)
+        elif mouse.kind == "right" and at is not None:
+            hand.press_right(at, view, handles)
 
     def _release(self, turn: Turn, view: View, mouse: Mouse) -> None:
         state: WindowCaptureState = turn.state
@@ -280,8 +218,10 @@ class WindowCapture(Node):
     def _key(self, turn: Turn, key: str) -> None:
         if turn.state.typing:
             self._type(turn, key)
-        elif key in _KEYS:
-            _KEYS[key](self, turn)
+        else:
+            keys = _KEYS if turn.state.hand.crop is None else _CROP_KEYS
+            if key in keys:
+                keys[key](self, turn)
 
     def _type(self, turn: Turn, key: str) -> None:
         """A key of the line in which a file's name is typed."""
@@ -312,6 +252,20 @@ class WindowCapture(Node):
         state.photo, state.photo_name = load_photo(path), path.name
         self._request_photo(turn, None)
 
+    def _choose_piece(self, turn: Turn) -> None:
+        state: WindowCaptureState = turn.state
+        if state.photo is None:
+            self._notice(turn, "there is no photo: o opens one", problem=True)
+        else:
+            width, height = state.size or self.params.size or (1, 1)
+            state.hand.begin_crop(Crop(state.photo, width / height, state.box))
+
+    def _take_piece(self, turn: Turn) -> None:
+        hand: Holding = turn.state.hand
+        assert hand.crop is not None
+        box, hand.crop = hand.crop.box, None
+        self._request_photo(turn, None, box)
+
     def _next_face(self, turn: Turn) -> None:
         state: WindowCaptureState = turn.state
         faces = state.searched.faces if state.searched is not None else 0
@@ -319,6 +273,8 @@ class WindowCapture(Node):
             return
         if state.photo is None:
             self._notice(turn, "there is no photo: o opens one", problem=True)
+        elif state.box is not None:  # for which no faces were looked for
+            self._request_photo(turn, None)
         elif faces > 1:
             self._request_photo(turn, state.face % faces + 1)
         else:
@@ -404,11 +360,11 @@ class WindowCapture(Node):
         psi = self.params.truncation_psi
         turn.emit("request", LatentRequest(session=turn.session, seed=seed, truncation_psi=psi))
 
-    def _request_photo(self, turn: Turn, face: int | None) -> None:
-        """``face``: which, from 1; None: the largest, or none."""
+    def _request_photo(self, turn: Turn, face: int | None, box: Edges | None = None) -> None:
+        """``face``: which, from 1; None: the largest, or none, or what is in ``box``."""
         state: WindowCaptureState = turn.state
-        state.seed, state.next_seed, state.face, state.asked = None, None, face or 1, True
-        turn.emit("request", LatentRequest(session=turn.session, photo=state.photo, face=face))
+        state.seed, state.next_seed, state.face, state.box, state.asked = None, None, face or 1, box, True
+        turn.emit("request", LatentRequest(session=turn.session, photo=state.photo, face=face, box=box))
         self._title(state)
 
     def _command(self, turn: Turn, verb: Any, argument: str = "") -> None:
@@ -456,8 +412,21 @@ _KEYS: Mapping[str, Callable[[WindowCapture, Turn], None]] = {
     "s": lambda node, turn: node._command(turn, "save", node.params.save),
     "o": lambda _, turn: turn.state.hand.begin_prompt(),
     "f": WindowCapture._next_face,
+    "b": WindowCapture._choose_piece,
     "h": lambda _, turn: turn.state.hand.toggle_help(),
     "escape": WindowCapture._escape,
+    "q": WindowCapture._quit,
+}
+
+_CROP_KEYS: Mapping[str, Callable[[WindowCapture, Turn], None]] = {
+    "+": lambda _, turn: turn.state.hand.crop.resize(larger=True),
+    "wheel up": lambda _, turn: turn.state.hand.crop.resize(larger=True),
+    "-": lambda _, turn: turn.state.hand.crop.resize(larger=False),
+    "wheel down": lambda _, turn: turn.state.hand.crop.resize(larger=False),
+    "enter": WindowCapture._take_piece,
+    "b": WindowCapture._escape,
+    "escape": WindowCapture._escape,
+    "h": lambda _, turn: turn.state.hand.toggle_help(),
     "q": WindowCapture._quit,
 }
 

@@ -83,6 +83,19 @@ def draw_brush(image: Pixels, xy: XY, radius: float, scale: float) -> None:
         cv2.circle(image, _fixed(_at(xy, scale)), around, colour, width, cv2.LINE_AA, _SHIFT)
 
 
+def draw_box(image: Pixels, box: tuple[int, int, int, int]) -> None:
+    """Draw a box (left, top, right, bottom; the last two excluded, px of ``image``) with corners to take it by."""
+    unit = _unit(image)
+    left, top, right, bottom = box[0], box[1], box[2] - 1, box[3] - 1
+    for colour, width in ((RIM, round(3 * unit)), (ARROW, max(1, round(unit)))):
+        cv2.rectangle(image, (left, top), (right, bottom), colour, width)
+    side = round(5 * unit)
+    for x in (left, right):
+        for y in (top, bottom):
+            for colour, half in ((RIM, side + max(1, round(unit))), (ARROW, side)):
+                cv2.rectangle(image, (x - half, y - half), (x + half, y + half), colour, -1)
+
+
 def _unit(image: Pixels) -> float:
     return float(max(min(image.shape[:2]), 256) / 512)
 

@@ -30,12 +30,17 @@ def edge_width(size: tuple[int, int]) -> int:
     return max(1, round(min(size) / 400))
 
 
+def dimmed(image: Pixels) -> Pixels:
+    """A copy of ``image`` as what stays is shown."""
+    return np.asarray(cv2.add(cv2.convertScaleAbs(image, alpha=_DIM), (*_TINT, 0)), np.uint8)
+
+
 def shaded(image: Pixels, movable: Pixels, line: int) -> Pixels:
     """A copy of ``image`` under a mask of :func:`coverage`, with an edge ``line`` px wide to either side.
 
     A px depends on those within ``line`` px of it, so a part can be done by itself.
     """
-    drawn = cv2.add(cv2.convertScaleAbs(image, alpha=_DIM), (*_TINT, 0))
+    drawn = dimmed(image)
     cv2.copyTo(image, (movable > 127).astype(np.uint8), drawn)
     disc = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (2 * line + 1, 2 * line + 1))
     edge = cv2.morphologyEx(movable, cv2.MORPH_GRADIENT, disc)

@@ -13,6 +13,7 @@ from typing import Any
 import cv2
 from pydantic import Field
 
+from draggan_nodes.display.cutting import Cutting
 from draggan_nodes.display.draw import draw_brush, draw_pairs
 from draggan_nodes.display.layers import Layers
 from draggan_nodes.display.layout import Layout, first_window, fit
@@ -46,6 +47,7 @@ FLAGS = cv2.WINDOW_NORMAL | cv2.WINDOW_FREERATIO | cv2.WINDOW_GUI_NORMAL
 HINT = "click a handle, then its target    space: start, stop"
 
 _TINY = 96  # px
+_FIRST = "preparing the first picture"
 
 
 class WindowParams(NodeParams):
@@ -75,6 +77,18 @@ class Shown:
     notices: tuple[ShownNotice, ...] = ()
     area: tuple[int, int] = (0, 0)
 
+    @property
+    def box(self) -> tuple[float, float, float, float] | None:
+        """Of the piece of a photo that is being chosen; the photo is then shown in the picture's place."""
+        return self.hand.box if self.hand is not None else None
+
+    @property
+    def image(self) -> Any:
+        """The picture or photo that is shown, uint8 RGB ``[H, W, 3]``; None before the first."""
+        if self.hand is not None and self.box is not None:
+            return self.hand.photo
+        return self.frame.image if self.frame is not None else None
+
     def same(self, other: Shown | None) -> bool:
         """True if both look the same: messages are compared by identity, they are not changed once sent."""
         if other is None:
@@ -89,6 +103,7 @@ class WindowState:
 
     story: Story = field(default_factory=Story)
     layers: Layers = field(default_factory=Layers)
+    cutting: Cutting = field(default_factory=Cutting)
     notices: Notices = field(default_factory=Notices)
     view: View | None = None
     handles: Handles | None = None
@@ -210,27 +225,26 @@ class WindowDisplay(Node):
         return float(max(1 / rate, state.cost / self.params.share))
 
     def _draw(self, turn: Turn, shown: Shown) -> None:
-        picture = (1024, 1024)
-        if shown.frame is not None:
-            picture = shown.frame.image.shape[1], shown.frame.image.shape[0]
-        if not self._sized:
+        image = shown.image
+        picture = (1024, 1024) if image is None else (image.shape[1], image.shape[0])
+        if not self._sized and shown.box is None:
             self._asked = first_window(picture, self._screen, self.params.max_side)
             cv2.resizeWindow(self.params.window, *self._asked)
             self._sized = shown.frame is not None
             layout = fit(picture, self._asked)
         else:
             layout = fit(picture, shown.area if min(shown.area) else self._asked)
-        covered = shown.frame is not None and layout.size == (layout.window[0], layout.bar)
+        covered = image is not None and layout.size == (layout.window[0], layout.bar)
         if not (covered and layout == self._layout):
             self._layout, self._canvas = layout, blank(*layout.window)
         canvas = self._canvas
-        if shown.frame is not None:
+        if image is not None:
             (x, y), (width, height) = layout.origin, layout.size
             self._draw_picture(turn, shown, layout, canvas[y : y + height, x : x + width])
             self._tell(turn, shown, layout, picture)
         bar = _bar(turn.state.story, shown)
         above = canvas[: layout.bar]
-        if shown.frame is None:
+        if image is None:
             draw_middle(above, bar.headline, layout.text)
         if shown.hand is not None and shown.hand.help:
             draw_help(above, shown.hand.help, layout.text)
@@ -239,8 +253,11 @@ class WindowDisplay(Node):
         cv2.imshow(self.params.window, cv2.cvtColor(canvas, cv2.COLOR_RGB2BGR))
 
     def _draw_picture(self, turn: Turn, shown: Shown, layout: Layout, into: Pixels) -> None:
-        """The picture with points and brush."""
+        """The picture with points and brush, or the photo with a box."""
         state: WindowState = turn.state
+        if shown.box is not None:
+            into[:] = state.cutting.picture(shown.image, shown.box, layout.size)
+            return
         assert shown.frame is not None
         into[:] = state.layers.picture(shown.frame, shown.mask, shown.hand, layout.size)
         scale = layout.size[0] / shown.frame.image.shape[1]
@@ -253,10 +270,13 @@ class WindowDisplay(Node):
     def _tell(self, turn: Turn, shown: Shown, layout: Layout, picture: tuple[int, int]) -> None:
         """How the picture lies, and where handles are drawn, if that has changed."""
         state: WindowState = turn.state
-        view = View(session=turn.session, scale=layout.size[0] / picture[0], size=picture, origin=layout.origin)
+        scale, photo = layout.size[0] / picture[0], shown.box is not None
+        view = View(session=turn.session, scale=scale, size=picture, origin=layout.origin, photo=photo)
         if view != state.view:
             state.view = view
             turn.emit("view", view)
+        if photo:
+            return
         positions = _tracked(state.story, shown)
         if state.handles is None or positions != state.handles.positions:
             state.handles = Handles(
@@ -284,12 +304,16 @@ def _bar(story: Story, shown: Shown) -> Bar:
     hint = hand.hint if hand is not None else HINT
     if hand is not None and hand.typed is not None:
         return Bar(f"open {hand.typed}_", "    ".join(hand.choices), hint, recording=shown.recording, typed=True)
+    if shown.box is not None:
+        left, top, right, bottom = shown.box
+        size = f"{right - left:.0f} x {bottom - top:.0f} px"
+        return Bar("which piece of the photo?", size, hint, recording=shown.recording)
     if search is not None and searching(search):
         done = search.done / max(1, search.of)
         return Bar(search_headline(search), search_figures(search), hint, recording=shown.recording, done=done)
     if shown.frame is None:
         given_up = search is not None and not search.of
-        doing = "no picture: o opens one, n brings a new face" if given_up else "preparing the first picture"
+        doing = "no picture: b cuts one out, o opens another, n brings a new face" if given_up else _FIRST
     elif shown.waiting:
         doing = "preparing the picture"
     return Bar(

@@ -37,7 +37,7 @@ def cut(photo: Any, size: tuple[int, int], kind: Kind, face: int | None = None, 
     if not found and kind == "auto" and face is None:
         return _piece(photo, centre_crop((photo.shape[1], photo.shape[0]), size), notice)
     if not found:
-        raise UserError("no face was found in the photo; say where one is with --box LEFT,TOP,RIGHT,BOTTOM")
+        raise UserError("no face was found in the photo; say where one is: --box LEFT,TOP,RIGHT,BOTTOM, in a window b")
     if face is not None and not 1 <= face <= len(found):
         raise UserError(f"face {face} is asked for, but {len(found)} were found; 1 is the largest")
     if face is None and len(found) > 1:
@@ -53,7 +53,7 @@ def _faces(photo: Pixels, kind: Kind) -> tuple[list[Face], str]:
         if kind == "face":
             raise
         return [], f"the middle of the photo is taken, for faces cannot be looked for: {error}"
-    return found, "" if found else "no face was found: the middle of the photo is taken"
+    return found, "" if found else "no face was found: the middle is taken; --box, in a window b, takes another piece"
 
 
 def _piece(photo: Pixels, placement: Placement, notice: str = "") -> Piece:
