@@ -513,6 +513,8 @@ def test_help_lies_over_the_picture_and_escape_leaves_one_thing_at_a_time(shared
 
 def test_a_notice_is_shown_and_fades(shared: App) -> None:
     running = shared.afresh()
+    # Those of the tests before are to be gone.
+    assert running.comes_to_show(lambda shot: (np.abs(shot[:, 1] - PROBLEM).max(axis=1) >= 40).all())
     before = running.screen.grab()
     running.session(port="notice", text="no", problem=True)
     edge = round(1024 * running.view["scale"]) - 8

@@ -36,7 +36,7 @@ def test_window_and_film_get_previews_and_the_session_full_pictures_only(launch:
     for edge in graph.edges:
         if edge.source_node == "renderer":
             readers[edge.source_port].add(edge.target_node)
-    assert readers == {"frame": {"session", "display", "film"}, "preview": {"display", "film"}}
+    assert readers == {"frame": {"session", "display", "film", "paste"}, "preview": {"display", "film"}}
     shares = {e.target_port: e.qos.share for e in graph.edges if e.target_node == "renderer"}
     assert shares["latent"] == 0  # in full only when no drag runs
     assert 0 < shares["preview"] < 0.5

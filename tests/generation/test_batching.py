@@ -380,10 +380,10 @@ def test_a_pass_that_fails_fails_its_own_sessions_only(engine, monkeypatch):
     engine.join(0).join(1).join(2, mask=MASK).begin(0, 1, 2)
     made = passes.Pass
 
-    def broken(network, wishes, **options):
+    def broken(wishes, **options):
         if len(wishes) > 1:
             raise MemoryError("too much")
-        return made(network, wishes, **options)
+        return made(wishes, **options)
 
     monkeypatch.setattr(passes, "Pass", broken)
     failures = engine.begin(0, 1, 2)
