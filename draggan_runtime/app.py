@@ -90,7 +90,7 @@ class App:
                 self._here.configure()
         except TimeoutError:
             self.close()
-            raise StartError(f"node '{self._here.configuring}' did not start within {deadline:g} s") from None
+            raise StartError(f"{self._here.starting} did not start within {deadline:g} s") from None
         except BaseException:
             self.close()
             raise

@@ -147,7 +147,7 @@ class Container:
         self.graph = graph
         self.spec = spec
         self.hosted: dict[str, Hosted] = {}
-        self.configuring = ""
+        self.starting = ""
         self._device = "cpu"
         self.watcher: Callable[[str, Turn], None] | None = None
         self.costs = Costs()
@@ -164,19 +164,20 @@ class Container:
         """Make and configure the nodes in the order of the graph. Raises StartError that names the node."""
         if self.spec is None:
             return
+        self.starting = "torch"
         self._device = self._prepare_torch(self.spec)
         for node_id in self.spec.nodes:
             resolved = self.graph.nodes[node_id]
             if resolved.impl.name.startswith("runtime/"):
                 continue
-            self.configuring = node_id
+            self.starting = f"node '{node_id}'"
             try:
                 node = self._started(resolved, self.graph.needs.get(node_id, {}))
             except StartError:
                 self.close()
                 raise
             self.hosted[node_id] = Hosted(node, resolved.impl.name, self.graph)
-        self.configuring = ""
+        self.starting = ""
 
     def _started(self, resolved: ResolvedNode, needs: Mapping[str, Any]) -> Node:
         try:

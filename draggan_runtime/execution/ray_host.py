@@ -214,9 +214,9 @@ class ContainerActor:
         return self._lines.address, self._lines.key
 
     @ray.method(concurrency_group="control")
-    def configuring(self) -> str:
+    def starting(self) -> str:
         """The node that is being configured."""
-        return self.container.configuring
+        return self.container.starting
 
     @ray.method(concurrency_group="control")
     def post(self, items: list[Arrival]) -> bool:
@@ -401,10 +401,10 @@ class RayContainers:
 
     def _late(self, name: str, handle: Any) -> str:
         try:
-            node = ray.get(handle.configuring.remote(), timeout=1.0)
+            starting = ray.get(handle.starting.remote(), timeout=1.0)
         except ray.exceptions.GetTimeoutError:
             return f"container '{name}' found no place in the cluster within {self.deadline:g} s"
-        return f"node '{node}' did not start within {self.deadline:g} s (container '{name}')"
+        return f"{starting} did not start within {self.deadline:g} s (container '{name}')"
 
     def _connect(self) -> None:
         ray.get([handle.connect.remote(self.handles) for handle in self.handles.values()])
@@ -437,7 +437,7 @@ class RayContainers:
         gone = []
         for name, handle in self.handles.items():
             try:
-                ray.get(handle.configuring.remote(), timeout=10)
+                ray.get(handle.starting.remote(), timeout=10)
             except (RayActorError, ray.exceptions.GetTimeoutError):
                 gone.append(name)
         return gone
