@@ -17,7 +17,7 @@ from draggan_nodes.inversion.encoding.network import Encoder
 from draggan_nodes.inversion.encoding.samples import Samples, sample
 from draggan_runtime import models, tensor_files
 
-SAMPLES, STEPS, BATCH = 6000, 6000, 32
+SAMPLES, STEPS, BATCH = 6000, 4000, 32
 LEARNING_RATE, WEIGHT_DECAY = 1e-3, 0.01
 #: The part of the training in which the learning rate rises.
 RISE = 0.05
