@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Iterator
 from importlib.metadata import entry_points
 from pathlib import Path
@@ -46,6 +47,16 @@ class Training(Sampled, Protocol):
 def names() -> list[str]:
     """What can be trained."""
     return sorted(entry_points(group=GROUP).names)
+
+
+def digest(name: str, model: str) -> str:
+    """SHA-256 of what was trained of this name for a model. Raises UserError if nothing was."""
+    file = find(name, model, None, None).file
+    if not file.is_file():
+        raise UserError(
+            f"no {name} has been trained for model '{model}'; to train it: draggan train {name} --model {model}"
+        )
+    return hashlib.sha256(file.read_bytes()).hexdigest()
 
 
 def find(name: str, model: str, samples: int | None, steps: int | None) -> Training:

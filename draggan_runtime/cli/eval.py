@@ -151,6 +151,34 @@ def tracking(
 
 
 @app.command()
+def inversion(
+    out: OutOption,
+    faces: Annotated[int, typer.Option(min=1, help="How many pictures.")] = 20,
+    px: Annotated[int, typer.Option(min=1, max=128, help="How far the nose is dragged, px at 512.")] = 24,
+    method: MethodOption = None,
+    max_steps: MaxStepsOption = 300,
+    launch: LaunchOption = "local",
+    config: ConfigOption = None,
+    set_: SetOption = None,
+    against: AgainstOption = None,
+    workers: WorkersOption = 1,
+    address: AddressOption = "",
+    format_: FormatOption = Format.table,
+) -> None:
+    """Look for the latents of pictures as if they were photos; are they found, and do they drag as the true ones do?
+
+    \b
+    draggan eval inversion --faces 20 --out out/eval
+    draggan eval inversion --method optimise --method longer:source.steps=300 --out out/eval
+
+    Ctrl-C keeps what is done, and the same command goes on from there; more faces or methods add to it.
+    """
+    from draggan_runtime.evaluation.inversion import Inversion
+
+    eval_run.run(Inversion(px, max_steps), faces, method, out, launch, config, set_, format_, against, workers, address)
+
+
+@app.command()
 def report(
     out: Annotated[Path, typer.Argument(help="A folder that draggan eval has written to.")],
     against: AgainstOption = None,

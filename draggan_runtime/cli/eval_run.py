@@ -13,6 +13,7 @@ from rich.console import Console
 from rich.measure import Measurement
 from rich.table import Table
 
+from draggan_runtime import trainings
 from draggan_runtime.cli.common import INTERRUPTED, Format, print_json
 from draggan_runtime.cli.progress import watched
 from draggan_runtime.errors import UserError
@@ -81,17 +82,19 @@ def run(
 
 
 def ready(protocol: Evaluated, model: str) -> list[Method]:
-    """All methods with names that the protocol can measure; what must be trained first is said on stderr."""
+    """All methods of its kind that the protocol can measure; what must be trained first is said on stderr."""
     from draggan_runtime.evaluation.learned_map.files import digest
-    from draggan_runtime.evaluation.methods import known
+    from draggan_runtime.evaluation.methods import of_kind
 
     rows = []
-    for row in known().values():
+    for row in of_kind(protocol.kind).values():
         if row.one_shot and not protocol.edits:
             continue
         try:
             if row.one_shot:
                 digest(model)
+            if row.needs:
+                trainings.digest(row.needs, model)
             rows.append(row)
         except UserError as error:
             print(f"draggan: {row.name} is left out: {error}", file=sys.stderr)
@@ -99,7 +102,7 @@ def ready(protocol: Evaluated, model: str) -> list[Method]:
 
 
 def _doing(now: EvalProgress) -> str:
-    step = f", step {now.drag.drag_steps}" if now.drag else ""
+    step = f", step {now.step}" if now.step else ""
     said = [f"{unit.method.name}, case {unit.case.id}" for unit in now.under_way[:_SAID]]
     more = len(now.under_way) - _SAID
     return "; ".join(said) + step + (f" and {more} more" if more > 0 else "") if said else "starting"

@@ -5,7 +5,7 @@ from __future__ import annotations
 import shlex
 from typing import Any
 
-from draggan_runtime.evaluation.methods import known
+from draggan_runtime.evaluation.methods import known, of_kind
 from draggan_runtime.evaluation.table import Table
 
 
@@ -24,7 +24,7 @@ def command_of(table: Table) -> str:
         said += ["--config", graph["config"]]
     for override in graph.get("set", ()):
         said += ["--set", override]
-    for method, rows in table.rows.items() if [*table.rows] != [*known()] else ():
+    for method, rows in table.rows.items() if [*table.rows] != [*of_kind(protocol.kind)] else ():
         overrides = "" if method in known() else ":" + ",".join(rows[-1]["overrides"])
         said += ["--method", method + overrides]
     return shlex.join(["draggan", "eval", protocol.name, *map(str, said), "--out", "OUT"])

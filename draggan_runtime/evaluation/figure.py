@@ -65,11 +65,11 @@ def interval(table: Table, line: Line) -> str:
     most = max((of.figures[key].high for of in table.lines if key in of.figures), default=0.0)
     if key not in line.figures or most <= 0:
         return ""
-    at = {name: max(0.0, getattr(line.figures[key], name)) / most * (_BAR - 8) + 4 for name in ("low", "mean", "high")}
+    at = {name: max(0.0, getattr(line.figures[key], name)) / most * (_BAR - 8) + 4 for name in ("low", "value", "high")}
     return (
         f'<svg width="{_BAR}" height="14" role="img" aria-label="mean and interval">'
         f'<path d="M4 1V13" stroke="#bbb"/><path d="M{at["low"]:.1f} 7H{at["high"]:.1f}" stroke="#1b5fbf" '
-        f'stroke-width="2"/><circle cx="{at["mean"]:.1f}" cy="7" r="4" fill="#1b5fbf"/></svg>'
+        f'stroke-width="2"/><circle cx="{at["value"]:.1f}" cy="7" r="4" fill="#1b5fbf"/></svg>'
     )
 
 

@@ -7,12 +7,15 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import yaml
 
 from draggan_runtime.errors import UserError
 from draggan_runtime.registry import close_matches
+
+#: What methods differ in: how a picture is edited, or how a photo's latent is looked for.
+Kind = Literal["edits", "inversions"]
 
 _NAME = re.compile(r"[\w.-]+")
 
@@ -21,23 +24,37 @@ _NAME = re.compile(r"[\w.-]+")
 class Method:
     """A row: ``overrides`` as ``--set`` takes them. ``edits`` False: the picture is left as it is.
 
-    ``one_shot``: a learned map answers instead of a drag, so there is no tracker.
+    ``one_shot``: a learned map answers instead of a drag, so there is no tracker. ``needs``: what ``draggan train``
+    must have made of the model, "" for nothing.
     """
 
     name: str
     overrides: tuple[str, ...] = ()
     edits: bool = True
     one_shot: bool = False
+    needs: str = ""
 
 
 @cache
+def of_kind(kind: Kind) -> dict[str, Method]:
+    """The methods of one kind that come with the program, by name."""
+    rows: dict[str, Any] = yaml.safe_load((Path(__file__).parent / "methods.yaml").read_text())[kind]
+    return {name: _known(name, said) for name, said in rows.items()}
+
+
 def known() -> dict[str, Method]:
-    """The methods that come with the program, by name."""
-    rows: dict[str, Any] = yaml.safe_load((Path(__file__).parent / "methods.yaml").read_text())
-    return {
-        name: Method(name, one_shot=True) if said == "one-shot" else Method(name, tuple(said or ()), said is not None)
-        for name, said in rows.items()
-    }
+    """All methods that come with the program, by name."""
+    return of_kind("edits") | of_kind("inversions")
+
+
+def _known(name: str, said: Any) -> Method:
+    if said is None:
+        return Method(name, edits=False)
+    if said == "one-shot":
+        return Method(name, one_shot=True)
+    if isinstance(said, dict):
+        return Method(name, tuple(said["overrides"]), needs=said["needs"])
+    return Method(name, tuple(said))
 
 
 def parse(texts: Sequence[str]) -> list[Method]:

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from draggan_runtime.evaluation.cases import Case
-from draggan_runtime.evaluation.methods import Method
+from draggan_runtime.evaluation.methods import Kind, Method
 from draggan_runtime.evaluation.sessions import Sessions
 from draggan_runtime.pictures import Pixels
 
@@ -20,12 +20,16 @@ Arrays = dict[str, np.ndarray[Any, Any]]
 
 @dataclass(frozen=True)
 class Column:
-    """A figure that tables show as a mean: its ``key``, its ``title`` with the unit; ``interval``: with that too."""
+    """A figure that tables show as a mean: its ``key``, its ``title`` with the unit; ``interval``: with that too.
+
+    ``median``: the median instead, which the title should say.
+    """
 
     key: str
     title: str
     digits: int = 1
     interval: bool = False
+    median: bool = False
 
 
 @dataclass(frozen=True)
@@ -56,6 +60,8 @@ class Evaluated(ABC):
     about: str
     #: Names of the pictures that are the same for all methods; the others are shown after them.
     shared: Sequence[str]
+    #: What its methods differ in.
+    kind: Kind = "edits"
     #: False: trackers alone are measured, so methods without one have no row.
     edits: bool = True
 

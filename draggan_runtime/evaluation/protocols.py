@@ -7,13 +7,14 @@ from typing import Any
 
 from draggan_runtime.errors import UserError
 from draggan_runtime.evaluation.cycle import Cycle
+from draggan_runtime.evaluation.inversion import Inversion
 from draggan_runtime.evaluation.landmarks import Landmarks
 from draggan_runtime.evaluation.paired import Paired
 from draggan_runtime.evaluation.protocol import Evaluated
 from draggan_runtime.evaluation.tracking import Tracking
 
 PROTOCOLS: dict[str, Callable[..., Evaluated]] = {
-    protocol.name: protocol for protocol in (Landmarks, Paired, Cycle, Tracking)
+    protocol.name: protocol for protocol in (Landmarks, Paired, Cycle, Tracking, Inversion)
 }
 
 

@@ -74,7 +74,7 @@ def _link(table: Table, show: Sequence[str]) -> str:
     column = table.protocol.columns[0]
     lines = {line.method: line for line in table.lines if column.key in line.figures}
     means = [
-        f"{name} {lines[name].figures[column.key].mean:.{column.digits}f}"
+        f"{name} {lines[name].figures[column.key].value:.{column.digits}f}"
         for name in _wanted(table, show)
         if name in lines
     ]

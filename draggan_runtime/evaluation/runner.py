@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 
+from draggan_runtime import trainings
 from draggan_runtime.errors import StartError, UserError
 from draggan_runtime.evaluation import provenance
 from draggan_runtime.evaluation.cases import Case
@@ -23,7 +24,7 @@ from draggan_runtime.execution.container import one_line
 from draggan_runtime.files import replacing, writable_folder
 from draggan_runtime.graph import load_launch
 from draggan_runtime.graph.lasting import lasting_params, model_of
-from draggan_runtime.messages import Progress
+from draggan_runtime.messages import Inverting, Progress
 from draggan_runtime.pictures import save_png
 
 
@@ -48,14 +49,14 @@ class Measured:
 class EvalProgress:
     """Where a run is: ``done`` of ``total`` rows.
 
-    ``under_way``: what is being measured, in each worker one; none while they start. ``drag``: its newest step, in this
-    process. ``row``: one just made.
+    ``under_way``: what is being measured, in each worker one; none while they start. ``step``: its newest step, in this
+    process; 0: none yet. ``row``: one just made.
     """
 
     done: int
     total: int
     under_way: tuple[Unit, ...] = ()
-    drag: Progress | None = None
+    step: int = 0
     row: Row | None = None
 
 
@@ -112,8 +113,8 @@ class Evaluation:
         self.protocol.prepare()
         now = EvalProgress(self.total - len(self.todo), self.total)
 
-        def watch(drag: Progress) -> bool | None:
-            return progress(replace(now, drag=drag))
+        def watch(news: Progress | Inverting) -> bool | None:
+            return progress(replace(now, step=news.done if isinstance(news, Inverting) else news.drag_steps))
 
         with Sessions(**self.graph, watch=watch) as sessions:
             for unit in self.todo:
@@ -176,6 +177,8 @@ def settings_of(protocol: Evaluated, method: Method, launch: str, config: str | 
     basis = [protocol.name, dict(protocol.options), method.edits, lasting_params(graph)]
     if method.one_shot:
         basis.append(digest(model_of(graph)))
+    if method.needs:
+        basis.append(trainings.digest(method.needs, model_of(graph)))
     return hashlib.sha256(json.dumps(basis, sort_keys=True, default=str).encode()).hexdigest()[:16]
 
 

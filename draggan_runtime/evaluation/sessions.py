@@ -14,7 +14,8 @@ from draggan_runtime.evaluation.following import Following
 from draggan_runtime.evaluation.learned_map.session import OneShotSession
 from draggan_runtime.evaluation.methods import Method
 from draggan_runtime.graph import load_launch
-from draggan_runtime.messages import XY, Handles, PointPair, Progress
+from draggan_runtime.messages import XY, Handles, Inverting, PointPair, Progress
+from draggan_runtime.pictures import Pixels
 
 
 class Interrupted(Exception):  # noqa: N818
@@ -24,7 +25,7 @@ class Interrupted(Exception):  # noqa: N818
 class Sessions:
     """Opens sessions for methods; use it in a ``with`` block. ``launch``, ``config``, ``set`` as :func:`api.open`.
 
-    ``watch`` is called at each step of a drag or a walk; if it returns False, that ends with Interrupted.
+    ``watch`` is called at each step of a drag, a walk or an inversion; if it returns False, that ends with Interrupted.
     """
 
     def __init__(
@@ -32,7 +33,7 @@ class Sessions:
         launch: str = "local",
         config: str | None = None,
         set: Iterable[str] = (),
-        watch: Callable[[Progress], bool | None] = lambda _: None,
+        watch: Callable[[Progress | Inverting], bool | None] = lambda _: None,
     ) -> None:
         self._launch, self._config, self._set = launch, config, tuple(set)
         self._watch = watch
@@ -91,6 +92,20 @@ class Sessions:
             if self._watch(now) is False:
                 raise Interrupted
         return seen
+
+    def invert(self, session: api.Session, photo: Pixels, box: api.Box) -> api.Inversion:
+        """Look for the latent of what is in the box, to the end. Raises Interrupted, and DragganError if it fails."""
+        going_on = True
+
+        def watch(now: Inverting) -> bool:
+            nonlocal going_on
+            going_on = self._watch(now) is not False
+            return going_on
+
+        found = session.invert(photo, box=box, progress=watch)
+        if not going_on:
+            raise Interrupted
+        return found
 
     def drag(self, session: api.Session, points: Iterable[api.Pair], max_steps: int) -> api.DragResult:
         """Drag to the end. Raises Interrupted, and DragganError if a node fails."""

@@ -107,14 +107,14 @@ def cells(table: Table) -> tuple[list[str], list[list[str]]]:
 def _cell(figure: Estimate | None, column: Column) -> str:
     if figure is None:
         return ""
-    mean, low, high = (f"{value:.{column.digits}f}" for value in (figure.mean, figure.low, figure.high))
-    return f"{mean}\n{low}–{high}" if column.interval else mean
+    said, low, high = (f"{value:.{column.digits}f}" for value in (figure.value, figure.low, figure.high))
+    return f"{said}\n{low}–{high}" if column.interval else said
 
 
 def _difference(figure: Estimate | None, column: Column) -> str:
     if figure is None:
         return ""
-    mean, low, high = (f"{value:+.{column.digits}f}" for value in (figure.mean, figure.low, figure.high))
+    mean, low, high = (f"{value:+.{column.digits}f}" for value in (figure.value, figure.low, figure.high))
     return f"{mean}\n{low}…{high}"
 
 
@@ -132,7 +132,7 @@ def _line(protocol: Evaluated, method: str, rows: list[Row], base: list[Row], ou
     return Line(
         method=method,
         cases=len(rows),
-        figures={column.key: estimate(figures[column.key]) for column in protocol.columns if column.key in figures},
+        figures={c.key: estimate(figures[c.key], median=c.median) for c in protocol.columns if c.key in figures},
         counts={key: dict(count.most_common()) for key, count in counts.items()},
         of_set=protocol.of_set([_arrays(out / row["arrays"]) for row in rows if row.get("arrays")]),
         difference=_paired(rows, base, protocol.columns[0].key),

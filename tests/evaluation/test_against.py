@@ -43,7 +43,7 @@ def test_the_difference_is_that_of_the_cases_which_both_have(out):
     nearest, better, elsewhere = table.lines
     differences = [-1 - 0.1 * i for i in range(1, 8)]
     assert better.difference.count == 7
-    assert better.difference.mean == pytest.approx(np.mean(differences))
+    assert better.difference.value == pytest.approx(np.mean(differences))
     assert min(differences) < better.difference.low < np.mean(differences) < better.difference.high < max(differences)
     assert nearest.difference is None
     assert elsewhere.difference is None
@@ -59,7 +59,7 @@ def test_it_is_the_column_after_the_figure_it_is_of(out):
 
 def test_any_method_may_be_the_one_compared_with(out):
     (table,) = tables(read_rows(out), out, against="better")
-    assert [line.difference and round(line.difference.mean, 6) for line in table.lines] == [1.4, None, None]
+    assert [line.difference and round(line.difference.value, 6) for line in table.lines] == [1.4, None, None]
 
 
 def test_a_method_that_was_not_measured_is_one_line(out):
@@ -80,12 +80,12 @@ def test_on_a_narrow_terminal_lines_run_over_and_figures_are_whole(out, monkeypa
     (table,) = tables(read_rows(out), out)
     difference = table.lines[1].difference
     assert f"{difference.low:+.2f}…{difference.high:+.2f}" in done.output
-    assert f"{table.lines[1].figures['distance'].mean:.2f}" in done.output
+    assert f"{table.lines[1].figures['distance'].value:.2f}" in done.output
 
 
 def test_the_command_takes_its_name_and_json_has_the_difference(out):
     done = CliRunner().invoke(app, ["report", str(out), "--against", "better", "--format", "json"])
     (table,) = json.loads(done.stdout)
     assert table["against"] == "better"
-    assert table["methods"][0]["difference"]["mean"] == pytest.approx(1.4)
+    assert table["methods"][0]["difference"]["value"] == pytest.approx(1.4)
     assert "less better" in (out / "report.html").read_text()

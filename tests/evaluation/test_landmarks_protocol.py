@@ -104,7 +104,7 @@ def test_the_command_prints_json_and_writes_the_report(tmp_path):
     )
     done = draggan("eval", "report", str(tmp_path), "--format", "json")
     (table,) = json.loads(done.stdout)
-    assert table["methods"][0]["figures"]["distance"]["mean"] == 15
+    assert table["methods"][0]["figures"]["distance"]["value"] == 15
     assert "landmarks-points1" in (tmp_path / "report.html").read_text()
 
 

@@ -1,4 +1,4 @@
-"""The protocols paired, cycle and tracking, each on one real case: what they measure, against a computation by hand."""
+"""The protocols paired, cycle, tracking and inversion, on one real case each: what they measure, computed by hand."""
 
 import json
 
@@ -11,11 +11,12 @@ from draggan_runtime.cli.eval import app
 from draggan_runtime.errors import UserError
 from draggan_runtime.evaluation.at_512 import at_512, squared_error
 from draggan_runtime.evaluation.cycle import Cycle
-from draggan_runtime.evaluation.methods import known
+from draggan_runtime.evaluation.inversion import Inversion
+from draggan_runtime.evaluation.methods import known, parse
 from draggan_runtime.evaluation.paired import Paired
 from draggan_runtime.evaluation.protocols import protocol_of
 from draggan_runtime.evaluation.rows import read_rows
-from draggan_runtime.evaluation.runner import group_of
+from draggan_runtime.evaluation.runner import Evaluation, group_of
 from draggan_runtime.evaluation.sessions import Sessions
 from draggan_runtime.evaluation.tracking import FOLLOWED, Tracking
 from draggan_runtime.perception import vgg
@@ -191,3 +192,49 @@ def test_a_command_keeps_rows_and_pictures_and_measures_nothing_twice(tmp_path):
     assert (tmp_path / "report.html").read_text().count("<img") == 3
     again = CliRunner().invoke(app, command)
     assert "1 of 1 rows were measured already" in again.stderr
+
+
+def test_inversion_compares_what_was_found_with_the_picture_and_its_drag_with_that_of_the_true_latent(sessions):
+    pytest.importorskip("dlib")
+    protocol = ready(Inversion(px=20, max_steps=3))
+    (case,) = protocol.cases(1)
+    (short,) = parse(["short:source.encoder=no,source.steps=2"])
+    made = {row.name: protocol.run(case, row, sessions) for row in (known()["none"], short)}
+    with Sessions() as fresh:
+        session = fresh.open(known()["best"])
+        session.seed(case.seeds[0])
+        full = session.image()
+        truth = at_512(full)
+        nose = landmarks(truth)[33]
+        angle = np.random.RandomState(case.seeds[0]).uniform(0, 2 * np.pi)
+        drag = [tuple(xy * 2 + 0.5) for xy in (nose, nose + 20 * np.array([np.cos(angle), np.sin(angle)]))]
+        session.drag([drag], max_steps=3)
+        truth_dragged = at_512(session.image())
+        session = fresh.open(short)
+        found = session.invert(full, box=(0, 0, 1024, 1024))
+        reconstruction = at_512(session.image())
+        session.drag([drag], max_steps=3)
+        dragged = at_512(session.image())
+    figures = made["short"].figures
+    assert found.steps == 2
+    error = np.mean((reconstruction.astype(float) - truth) ** 2)
+    assert figures["psnr"] == pytest.approx(10 * np.log10(255**2 / error), abs=0.01)
+    assert figures["perceptual"] == pytest.approx(vgg.distance(vgg.features(reconstruction), vgg.features(truth)))
+    apart = vgg.distance(vgg.features(dragged), vgg.features(truth_dragged))
+    assert figures["dragged_apart"] == pytest.approx(apart)
+    assert figures["nose_apart"] == pytest.approx(np.linalg.norm(landmarks(dragged)[33] - landmarks(truth_dragged)[33]))
+    none = made["none"].figures
+    assert (none["perceptual"], none["dragged_apart"], none["nose_apart"]) == (0, 0, 0)
+    assert "psnr" not in none
+    np.testing.assert_array_equal(made["short"].pictures["found"], reconstruction)
+
+
+def test_without_method_inversion_compares_ways_to_invert_and_leaves_out_what_is_not_trained(
+    monkeypatch, tmp_path, capsys
+):
+    monkeypatch.setenv("DRAGGAN_CACHE", str(tmp_path))
+    rows = eval_run.ready(Inversion(), "ffhq")
+    assert [row.name for row in rows] == ["none", "optimise", "optimise-pixels", "pivotal"]
+    assert "draggan train encoder --model ffhq" in capsys.readouterr().err
+    with pytest.raises(UserError, match=r"draggan train encoder --model ffhq$"):
+        Evaluation(Inversion(), parse(["encoder"]), 1, tmp_path)

@@ -138,7 +138,7 @@ def test_the_table_has_means_of_numbers_and_counts_of_words(tmp_path):
     run(Sum(), tmp_path, 3, of=("a", "blind"))
     (table,) = plain(tables(read_rows(tmp_path), tmp_path))
     a, blind = table["methods"]
-    assert a["figures"]["total"]["mean"] == pytest.approx(np.mean([sum(c.seeds) for c in pairs_of_seeds(3)]))
+    assert a["figures"]["total"]["value"] == pytest.approx(np.mean([sum(c.seeds) for c in pairs_of_seeds(3)]))
     assert a["counts"] == {"stopped": {"reached": 3}}
     assert a["of_set"] == {"sets": 9.0}
     assert blind["figures"] == {}

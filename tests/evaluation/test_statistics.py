@@ -13,7 +13,7 @@ def test_the_interval_of_many_values_is_that_of_the_central_limit_theorem():
     values = np.random.RandomState(1).exponential(size=2000)
     found = estimate(values)
     half = 1.96 * values.std() / np.sqrt(len(values))
-    assert found.mean == pytest.approx(values.mean())
+    assert found.value == pytest.approx(values.mean())
     assert found.count == 2000
     assert found.low == pytest.approx(values.mean() - half, abs=0.06 * half)
     assert found.high == pytest.approx(values.mean() + half, abs=0.06 * half)
@@ -66,3 +66,9 @@ def test_the_frechet_distance_of_fewer_samples_than_features():
     assert frechet_distance(x, x + 0.5) == pytest.approx(300 * 0.25)
     with pytest.raises(ValueError, match="no spread"):
         frechet_distance(x[:1], x)
+
+
+def test_a_median_and_its_interval_are_not_moved_by_one_case_that_went_wrong():
+    found = estimate([1.0, 2.0, 3.0, 4.0, 500.0] * 20, median=True)
+    assert found.value == 3
+    assert 2 <= found.low <= 3 <= found.high <= 4

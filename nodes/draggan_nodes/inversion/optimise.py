@@ -21,6 +21,9 @@ class OptimiseParams(PhotoSourceParams):
     learning_rate: float = Field(0.07, gt=0, description="Adam's step size at first, in standard deviations of w")
     space: Literal["w", "w_plus"] = Field("w_plus", description="one w for all slots, or each its own")
     prior: float = Field(0.02, ge=0, description="weight of the whitened distance from the mean of w")
+    encoder: Literal["auto", "yes", "no"] = Field(
+        "auto", description="begin at what the model's encoder guesses, if that is nearer; auto: if it has one"
+    )
     together: float = Field(0.05, ge=0, description="weight of the slots' distance from each other")
     perceptual: Literal["auto", "yes", "no"] = Field(
         "auto", description="compare features of a network that looks, 55 MB; auto: if it can be had"
@@ -42,6 +45,6 @@ class OptimiseSource(PhotoSource):
         pace = Pace(params.steps, params.learning_rate, params.prior, params.together, params.space)
         network = self.network
         starts = [network.w_mean[None]]
-        if files.path(params.model).is_file():
+        if params.encoder == "yes" or (params.encoder == "auto" and files.path(params.model).is_file()):
             starts.append(guess(params.model, network, photo))
         return Descent(network, likeness, starts, pace)
