@@ -14,7 +14,14 @@ from xvfb import virtual_screen
 from draggan_runtime.session import load_session
 
 LEVELS = [f'{node}.level="64"' for node in ("tracker", "motion", "texture")]
-SET = [*LEVELS, "source.cut=centre", "source.perceptual=no", "engine.threads=1", "display.max_side=900"]
+SET = [
+    *LEVELS,
+    "source.impl=inversion/optimise",
+    "source.cut=centre",
+    "source.perceptual=no",
+    "engine.threads=1",
+    "display.max_side=900",
+]
 
 
 def arguments(steps: int) -> list[str]:

@@ -198,7 +198,7 @@ def test_inversion_compares_what_was_found_with_the_picture_and_its_drag_with_th
     pytest.importorskip("dlib")
     protocol = ready(Inversion(px=20, max_steps=3))
     (case,) = protocol.cases(1)
-    (short,) = parse(["short:source.encoder=no,source.steps=2"])
+    (short,) = parse(["short:source.impl=inversion/optimise,source.encoder=no,source.steps=2"])
     made = {row.name: protocol.run(case, row, sessions) for row in (known()["none"], short)}
     with Sessions() as fresh:
         session = fresh.open(known()["best"])

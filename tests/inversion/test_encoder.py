@@ -177,7 +177,13 @@ def test_a_search_begins_at_the_guess_if_that_is_nearer(cache, network, monkeypa
     trained(3, 1)
     near = network.mapping(torch.from_numpy(np.random.RandomState(3).randn(1, 512).astype(np.float32)), 0.7)[0]
     monkeypatch.setattr("draggan_nodes.inversion.optimise.guess", lambda *_: near)
-    settings = [*LEVELS, "source.perceptual=no", "source.cut=centre", "source.steps=1"]
+    settings = [
+        *LEVELS,
+        "source.impl=inversion/optimise",
+        "source.perceptual=no",
+        "source.cut=centre",
+        "source.steps=1",
+    ]
     with draggan.open(model=MODEL, seed=3, set=settings) as session:
         found = session.invert(session.image())
         np.testing.assert_allclose(found.w_plus, near, atol=1e-5)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from itertools import pairwise
 
 import numpy as np
@@ -14,7 +15,7 @@ from draggan_nodes.inversion.likeness import Likeness
 from draggan_nodes.inversion.pivotal import Pivotal
 from draggan_nodes.inversion.tune import Tune, TuningPace, name_of
 
-PACE = TuningPace(steps=40, learning_rate=0.02, rank=4, keep=0.0)
+PACE = TuningPace(steps=40, learning_rate=0.02, rank=4, fine=0.0, keep=0.0)
 
 
 @pytest.fixture(scope="module")
@@ -80,14 +81,14 @@ def test_the_network_itself_stays_as_it_is(network, photo):
 
 def test_locality_keeps_other_pictures_as_they_were(network, photo):
     free = tuned(network, photo)
-    kept = tuned(network, photo, TuningPace(steps=40, learning_rate=0.02, rank=4, keep=10.0))
+    kept = tuned(network, photo, TuningPace(steps=40, learning_rate=0.02, rank=4, fine=0.0, keep=10.0))
     assert moved(network, kept.factors) < 0.7 * moved(network, free.factors)
 
 
 def test_the_same_photo_gives_the_same_weights_and_name(network, photo):
     first, second = tuned(network, photo), tuned(network, photo)
     assert name_of(first.factors) == name_of(second.factors)
-    other = tuned(network, photo, TuningPace(steps=10, learning_rate=0.02, rank=4, keep=0.0))
+    other = tuned(network, photo, TuningPace(steps=10, learning_rate=0.02, rank=4, fine=0.0, keep=0.0))
     assert name_of(other.factors) != name_of(first.factors)
     assert name_of({}) == ""
 
@@ -110,3 +111,24 @@ def test_a_pivotal_search_looks_for_a_latent_first_and_then_leaves_it_alone(netw
     assert search.factors
     assert all(later <= earlier for earlier, later in pairwise(distances))
     assert distances[-1] < 0.8 * distances[0]
+
+
+def test_patterns_that_the_loss_is_too_coarse_for_are_seen_at_full_size():
+    picture, grain = torch.rand(1, 3, 256, 256) - 0.5, torch.ones(1, 1, 256, 256)
+    grain[..., ::2, 1::2] = grain[..., 1::2, ::2] = -1
+    likeness = Likeness(picture, perceptual=False)
+    assert float(likeness(picture + 0.1 * grain)) < 1e-6
+    assert float(likeness.pixels(picture + 0.1 * grain)) == pytest.approx(0.01)
+
+
+def test_pixels_at_full_size_are_tuned_even_where_the_loss_sees_nothing(network, photo):
+    class Blind(Likeness):
+        def __call__(self, picture: torch.Tensor) -> torch.Tensor:
+            return 0 * picture.sum()
+
+    blind = Blind(photo, perceptual=False)
+    tune = Tune(network, blind, latent(network, 1), replace(PACE, fine=1.0))
+    for _ in range(PACE.steps):
+        tune.step()
+    before, after = (blind.pixels(n.image(latent(network, 1)[None])) for n in (network, applied(network, tune.factors)))
+    assert after < 0.3 * before

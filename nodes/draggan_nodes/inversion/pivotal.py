@@ -15,6 +15,9 @@ from draggan_nodes.inversion.photo_source import Search
 from draggan_nodes.inversion.tune import Factors, Tune, TuningPace
 from draggan_runtime.node import NodeParams
 
+#: Rows at which the tuning compares features: finer than the search for a latent, which cannot reach what is so small.
+ROWS = 256
+
 
 class PivotalParams(OptimiseParams):
     steps: int = Field(60, ge=1, le=10_000, description="steps of the search for the latent")
@@ -22,11 +25,15 @@ class PivotalParams(OptimiseParams):
     tuning_steps: int = Field(40, ge=1, le=10_000, description="steps of the tuning of the weights")
     tuning_rate: float = Field(3e-3, gt=0, description="Adam's step size in the tuning")
     rank: int = Field(8, ge=1, description="rank of the change of a weight")
+    fine: float = Field(10, ge=0, description="weight of pixels at full size in the tuning")
     keep: float = Field(0.1, ge=0, description="weight of how far other pictures change")
 
 
 class Pivotal:
-    """A :class:`~draggan_nodes.inversion.photo_source.Search`: a descent, then a tuning where it ended."""
+    """A :class:`~draggan_nodes.inversion.photo_source.Search`: a descent, then a tuning where it ended.
+
+    ``likeness`` is the tuning's.
+    """
 
     def __init__(self, descent: Descent, likeness: Likeness, pace: TuningPace) -> None:
         self._descent, self._likeness, self._pace = descent, likeness, pace
@@ -63,6 +70,7 @@ class PivotalSource(OptimiseSource):
     def search(self, photo: torch.Tensor) -> tuple[Search, Sequence[str]]:
         params: PivotalParams = self.params
         perceptual, why = perceptual_or_not(params.perceptual)
-        likeness = Likeness(photo, perceptual=perceptual)
-        pace = TuningPace(params.tuning_steps, params.tuning_rate, params.rank, params.keep)
-        return Pivotal(self.descent(photo, likeness), likeness, pace), [why] if why else []
+        descent = self.descent(photo, Likeness(photo, perceptual=perceptual))
+        likeness = Likeness(photo, perceptual=perceptual, rows=ROWS)
+        pace = TuningPace(params.tuning_steps, params.tuning_rate, params.rank, params.fine, params.keep)
+        return Pivotal(descent, likeness, pace), [why] if why else []
