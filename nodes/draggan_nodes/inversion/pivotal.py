@@ -20,10 +20,10 @@ ROWS = 256
 
 
 class PivotalParams(OptimiseParams):
-    steps: int = Field(60, ge=1, le=10_000, description="steps of the search for the latent")
+    steps: int = Field(40, ge=1, le=10_000, description="steps of the search for the latent")
     space: Literal["w", "w_plus"] = Field("w", description="one w for all slots, or each its own")
-    tuning_steps: int = Field(40, ge=1, le=10_000, description="steps of the tuning of the weights")
-    tuning_rate: float = Field(3e-3, gt=0, description="Adam's step size in the tuning")
+    tuning_steps: int = Field(60, ge=1, le=10_000, description="steps of the tuning of the weights")
+    tuning_rate: float = Field(8e-3, gt=0, description="Adam's step size in the tuning")
     rank: int = Field(8, ge=1, description="rank of the change of a weight")
     fine: float = Field(10, ge=0, description="weight of pixels at full size in the tuning")
     keep: float = Field(0.1, ge=0, description="weight of how far other pictures change")
