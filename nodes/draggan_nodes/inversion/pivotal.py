@@ -26,7 +26,7 @@ class PivotalParams(OptimiseParams):
     tuning_rate: float = Field(8e-3, gt=0, description="Adam's step size in the tuning")
     rank: int = Field(8, ge=1, description="rank of the change of a weight")
     fine: float = Field(10, ge=0, description="weight of pixels at full size in the tuning")
-    keep: float = Field(0.1, ge=0, description="weight of how far other pictures change")
+    keep: float = Field(1, ge=0, description="weight of how far other pictures change")
 
 
 class Pivotal:
