@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from draggan_runtime import trainings
+from draggan_runtime import heap, trainings
 from draggan_runtime.cli.common import INTERRUPTED
 from draggan_runtime.cli.progress import Watch, watched
 from draggan_runtime.files import write_atomically
@@ -46,6 +46,7 @@ def train(
 
 def carry_out(training: Sampled, samples: str) -> None:
     """Sample and learn under bars, which Ctrl-C ends; ``samples`` says what is sampled."""
+    heap.keep_freed()
     with watched(training.samples, "{task.completed}/{task.total}", "sampling") as watch:
         for made in training.sample():
             watch.show(made, samples)

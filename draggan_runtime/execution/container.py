@@ -14,6 +14,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from draggan_runtime import heap
 from draggan_runtime.errors import DragganError, StartError, UserError
 from draggan_runtime.execution.aside import Aside
 from draggan_runtime.execution.changes import NodeChange
@@ -196,8 +197,10 @@ class Container:
 
     @staticmethod
     def _prepare_torch(spec: ContainerSpec) -> str:
-        """Set the threads of this process, and choose the device."""
+        """Set the threads and the memory of this process, and choose the device."""
         import torch
+
+        heap.keep_freed()
 
         # Said even where it is torch's default: Ray starts its workers with one thread.
         torch.set_num_threads(spec.threads or min(_cores(), MOST_THREADS))
@@ -431,6 +434,7 @@ class Container:
         for hosted in self.hosted.values():
             if session in hosted.states:
                 hosted.node.rest(hosted.states[session])
+        heap.give_back()
 
     def restore(self, session: str, snapshot: Mapping[str, Any]) -> None:
         """Put a session's states back as :meth:`snapshot` gave them."""

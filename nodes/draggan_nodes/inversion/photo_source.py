@@ -15,7 +15,7 @@ from draggan_nodes.inversion.cut import Kind, Piece, cut
 from draggan_nodes.inversion.latent import LatentSource, LatentSourceParams
 from draggan_nodes.inversion.network import Invertible
 from draggan_nodes.inversion.tune import Factors, name_of
-from draggan_runtime import models
+from draggan_runtime import heap, models
 from draggan_runtime.messages import Inverting, Latent, LatentRequest, Notice, Placed, Proceed, TunedWeights
 from draggan_runtime.node import NodeParams, Turn
 from draggan_runtime.pictures import to_uint8
@@ -116,6 +116,7 @@ class PhotoSource(LatentSource):
             changes = {name: up @ down for name, (up, down) in state.search.factors.items()}
             self._place(turn, state.piece, state.search.best, changes)
             state.search = state.piece = None
+            heap.give_back()
 
     def place(self, turn: Turn, request: LatentRequest) -> None:
         found: Any = request.anchor if request.anchor is not None else request.w_plus
