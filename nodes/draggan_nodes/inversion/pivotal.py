@@ -24,7 +24,7 @@ class PivotalParams(OptimiseParams):
     space: Literal["w", "w_plus"] = Field("w", description="one w for all slots, or each its own")
     tuning_steps: int = Field(60, ge=1, le=10_000, description="steps of the tuning of the weights")
     tuning_rate: float = Field(8e-3, gt=0, description="Adam's step size in the tuning")
-    rank: int = Field(8, ge=1, description="rank of the change of a weight")
+    rank: int = Field(16, ge=1, description="rank of the change of a weight")
     fine: float = Field(10, ge=0, description="weight of pixels at full size in the tuning")
     keep: float = Field(1, ge=0, description="weight of how far other pictures change")
 
