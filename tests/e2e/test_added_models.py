@@ -2,15 +2,10 @@
 
 from __future__ import annotations
 
-import functools
-import http.server
 import json
-import os
 import subprocess
 import sys
-import threading
 import time
-from hashlib import sha256
 from pathlib import Path
 
 import numpy as np
@@ -24,7 +19,6 @@ from xvfb import virtual_screen
 
 import draggan_runtime as draggan
 from draggan_runtime import models
-from draggan_runtime.download import download
 from draggan_runtime.errors import DragganError, UserError
 from draggan_runtime.graph import load_launch
 from draggan_runtime.session import load_session
@@ -216,62 +210,6 @@ def test_weights_that_two_names_share_stay_until_both_are_gone(tmp_path):
     library().remove("two")
     assert models.library_of("two") is None
     assert not list((tmp_path / "cache").rglob("*.safetensors"))
-
-
-@pytest.fixture
-def web(tmp_path):
-    """A server of files on loopback that knows ranges, and cuts the first answer short."""
-    served = tmp_path / "served"
-    served.mkdir()
-
-    class Handler(http.server.SimpleHTTPRequestHandler):
-        cut = [True]
-        ranges: list[str] = []
-
-        def do_GET(self):
-            data = (served / self.path.strip("/")).read_bytes()
-            start = int(self.headers.get("Range", "bytes=0-")[6:-1])
-            self.ranges.append(self.headers.get("Range", ""))
-            self.send_response(206 if start else 200)
-            self.send_header("Content-Length", str(len(data) - start))
-            self.end_headers()
-            end = len(data) // 2 if self.cut and self.cut.pop() else len(data)
-            self.wfile.write(data[start:end])
-
-        def log_message(self, *_):
-            pass
-
-    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
-        threading.Thread(target=server.serve_forever, daemon=True).start()
-        yield served, f"http://127.0.0.1:{server.server_port}", Handler
-        server.shutdown()
-
-
-def test_a_fetch_that_broke_off_goes_on_and_the_hash_is_checked(tmp_path, web):
-    served, address, handler = web
-    data = os.urandom(3 << 20)
-    (served / "w.pkl").write_bytes(data)
-    file = tmp_path / "got" / "w.pkl"
-    fetch = functools.partial(download, f"{address}/w.pkl", file, tell=lambda done, whole: True)
-    with pytest.raises(UserError, match="goes on from where it ended"):
-        fetch(sha256(data).hexdigest())
-    assert file.with_name("w.pkl.part").stat().st_size == len(data) // 2
-    fetch(sha256(data).hexdigest())
-    assert handler.ranges == ["", f"bytes={len(data) // 2}-"]
-    assert file.read_bytes() == data
-    file.unlink()
-    with pytest.raises(UserError, match="is not the expected file"):
-        fetch("0" * 64)
-    assert list(file.parent.iterdir()) == []
-
-
-def test_published_models_are_named_and_fetched_only_with_a_hash():
-    entries = json.loads(command("models", "list", "--published", "--format", "json").stdout)
-    assert {"lions-512", "afhqcat-512"} <= {entry["name"] for entry in entries}
-    assert all(entry["licence"] and (entry["url"] or entry["page"]) for entry in entries)
-    done = command("models", "fetch", "lions-512")
-    assert done.returncode == 2
-    assert "not known: give the one you trust with --sha256" in done.stderr
 
 
 def test_a_picture_higher_than_wide_is_dragged_in_the_window(tmp_path):

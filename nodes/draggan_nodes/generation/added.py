@@ -41,7 +41,8 @@ class AddedModels:
         return sorted(file.stem for file in _folder().glob("*.json"))
 
     def published(self) -> list[Published]:
-        return [Published(**{**entry, "size": tuple(entry["size"])}) for entry in source.read(_PUBLISHED).data]
+        entries = source.read(_PUBLISHED).data
+        return [Published(**{**entry, "resolution": tuple(entry["resolution"])}) for entry in entries]
 
     def find(self, name: str, argument: str) -> AddedModel:
         return AddedModel(name, _said(name), argument)
