@@ -60,7 +60,7 @@ def serving() -> Iterator[Web]:
 
     with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
         web.address = f"http://127.0.0.1:{server.server_port}"
-        threading.Thread(target=server.serve_forever, daemon=True).start()
+        threading.Thread(target=server.serve_forever, args=(0.02,), daemon=True).start()
         try:
             yield web
         finally:
