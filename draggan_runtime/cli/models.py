@@ -121,7 +121,7 @@ def info(
     file = Path(name)
     if file.is_file():
         path: Path | None = file
-        found = _reading(file, lambda library: library.about(file))
+        found = with_its_library(file, lambda library: library.about(file))
     elif name.partition(":")[0] in (known := models.names()):
         source = models.find(name)
         found, path = source.info, source.cached()
@@ -170,7 +170,7 @@ def add(
     StyleGAN-Human, self-distilled models, rosinality's stylegan2-pytorch, PTI, and state dicts.
     """
     name = name or re.sub(r"[^A-Za-z0-9._-]+", "-", file.stem).strip("-.") or "model"
-    source = _reading(file, lambda library: library.add(file, name, licence))
+    source = with_its_library(file, lambda library: library.add(file, name, licence))
     row = _told(source.info, source.cached())
     print(f"{name}: {row['title']}, {row['width']} x {row['height']}; licence: {row['licence']}")
     for key, value in source.info.details.items():
@@ -184,7 +184,7 @@ def convert(
     out: Annotated[Path, typer.Argument(help="The .safetensors file to write.")],
 ) -> None:
     """Write a StyleGAN2 file as safetensors, which no program runs when it reads them. It can be added later."""
-    _reading(file, lambda library: library.convert(file, out))
+    with_its_library(file, lambda library: library.convert(file, out))
     print(out)
 
 
@@ -198,7 +198,7 @@ def remove(name: Annotated[str, typer.Argument(help="A name that was added.")]) 
     library.remove(name)
 
 
-def _reading(file: Path, use: Callable[[models.ModelLibrary], T]) -> T:
+def with_its_library(file: Path, use: Callable[[models.ModelLibrary], T]) -> T:
     """What the library that understands ``file`` does with it; what the last one says against it, if none does."""
     error: UserError = UserError(f"{file}: no installed package reads files of weights")
     for library in models.libraries():
