@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import numpy as np
@@ -14,8 +13,6 @@ import torch
 from checkpoint_files import FORMATS, nvidia, tensorflow
 from draggan_nodes.generation.stylegan2 import StyleGAN2
 from draggan_nodes.generation.stylegan2_state import Architecture
-from test_live_window import Live
-from xvfb import virtual_screen
 
 import draggan_runtime as draggan
 from draggan_runtime import models
@@ -210,32 +207,6 @@ def test_weights_that_two_names_share_stay_until_both_are_gone(tmp_path):
     library().remove("two")
     assert models.library_of("two") is None
     assert not list((tmp_path / "cache").rglob("*.safetensors"))
-
-
-def test_a_picture_higher_than_wide_is_dragged_in_the_window(tmp_path):
-    library().add(written(tmp_path, nvidia(HIGH.random_state(0), nested=True, only_ema=True)), "people", "")
-    with virtual_screen((1280, 1024)) as screen:
-        live = Live(
-            screen, tmp_path, "--model", "people", "--set", "capture.seed=1", "--set", "drag.max_steps=6",
-            "--set", "display.max_side=384",
-        )  # fmt: skip
-        try:
-            time.sleep(5)
-            for x, y in ((30, 60), (34, 60)):  # of 64 x 128 px, three times as large in the middle of 480
-                screen.click(live.window, (480 - 3 * 64) // 2 + 3 * x + 1, 3 * y + 1)
-                time.sleep(0.5)
-            screen.key(live.window, "space")
-            live.says("px left")
-            screen.key(live.window, "s")
-            live.says("saved")
-            screen.key(live.window, "q")
-            assert live.process.wait(30) == 0
-        finally:
-            live.process.kill()
-    record = load_session(next(tmp_path.glob("seed1-*.draggan")))
-    (point,) = record.points
-    np.testing.assert_allclose([point.target], [(34, 60)], atol=1)
-    assert record.model == "people"
 
 
 def test_random_weights_make_the_same_picture_on_both_sides(tmp_path):
