@@ -10,6 +10,7 @@ import numpy as np
 
 from draggan_runtime import inert
 from draggan_runtime.errors import UserError
+from draggan_runtime.inert.limits import shown
 
 #: Under these names projectors and encoders keep the latent that they found.
 _NAMES = ("w_plus", "w", "ws", "latent", "latents", "latent_code", "projected_w")
@@ -39,7 +40,7 @@ def _find(data: Any, path: Path) -> np.ndarray[Any, Any]:
         named = [data[name] for name in _NAMES if name in data]
         inside = named or list(data.values())
         if len(inside) > 1 and not named:
-            some = ", ".join(str(name) for name in list(data)[:4])
+            some = ", ".join(shown(name) if isinstance(name, str) else type(name).__name__ for name in list(data)[:4])
             raise UserError(f"{path} holds {some}: none of them is called {', '.join(_NAMES)}")
         data = inside[0] if inside else None
     if not isinstance(data, np.ndarray):

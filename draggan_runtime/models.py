@@ -35,7 +35,8 @@ class ModelInfo:
 
 @dataclass(frozen=True)
 class Published:
-    """A model that somebody published as a file: what it draws, its ``size`` (W, H) px, and where it is to be had.
+    """A model that somebody published as a file: what it draws, its ``resolution`` (W, H) px, and where it is
+    to be had.
 
     ``url`` of the file, or, where people must fetch it themselves, None and the ``page`` that leads to it. ``sha256``
     "": it is not known.
@@ -43,7 +44,7 @@ class Published:
 
     name: str
     title: str
-    size: tuple[int, int]
+    resolution: tuple[int, int]
     licence: str
     url: str | None = None
     page: str = ""

@@ -60,6 +60,15 @@ class Screen:
         """Click on pixel (x, y) of a window."""
         self.xdotool("mousemove", "--window", window, x, y, "click", button)
 
+    def stroke(self, window: str, *points: tuple[int, int]) -> None:
+        """Draw from point to point of a window with the left button."""
+        for i, (x, y) in enumerate(points):
+            self.move(window, x, y)
+            if i == 0:
+                self.xdotool("mousedown", 1)
+            time.sleep(0.1)  # the program looks every 10 ms
+        self.xdotool("mouseup", 1)
+
     def key(self, window: str, key: str) -> None:
         """Press a key in a window, by its X name: "space", "n", "Escape"."""
         self.xdotool("key", "--window", window, key)

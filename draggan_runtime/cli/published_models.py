@@ -8,7 +8,7 @@ from urllib.parse import urlsplit
 
 from rich.console import Console
 
-from draggan_runtime import models
+from draggan_runtime import models, package_files
 from draggan_runtime.cli.common import Format, print_json
 from draggan_runtime.cli.progress import watched
 from draggan_runtime.cli.tables import table_of
@@ -25,7 +25,7 @@ def show(format_: Format) -> None:
         return
     table = table_of("name", "what", "pictures", "licence")
     for entry in entries:
-        table.add_row(entry["name"], entry["title"], "{} x {}".format(*entry["size"]), entry["licence"])
+        table.add_row(entry["name"], entry["title"], "{} x {}".format(*entry["resolution"]), entry["licence"])
     Console().print(table)
     print("draggan models fetch NAME says where it is to be had")
 
@@ -46,9 +46,12 @@ def fetch(library: models.ModelLibrary, entry: models.Published, from_file: Path
         raise UserError(
             f"{entry.name} is to be had from {entry.page}; then draggan models add FILE --name {entry.name}"
         )
+    expected = sha256 or entry.sha256
     if from_file is not None:
+        if expected:
+            package_files.check(from_file, expected.lower())
         return library.add(from_file, entry.name, entry.licence).cached()
-    if not (expected := sha256 or entry.sha256):
+    if not expected:
         raise UserError(
             f"the hash of {entry.name} is not known: give the one you trust with --sha256, or get {entry.url} yourself "
             f"and draggan models add FILE --name {entry.name}"

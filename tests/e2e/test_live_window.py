@@ -20,11 +20,11 @@ HANDLE, TARGET = (512, 590), (560, 590)
 
 
 class Live:
-    """``draggan launch live`` on a screen, and what it says."""
+    """``draggan launch live``, or another launch with a window, on a screen, and what it says."""
 
-    def __init__(self, screen, out, *arguments: str) -> None:
+    def __init__(self, screen, out, *arguments: str, launch: str = "live") -> None:
         command = [
-            sys.executable, "-m", "draggan_runtime", "launch", "live", "--out", str(out),
+            sys.executable, "-m", "draggan_runtime", "launch", launch, "--out", str(out),
             "--set", f"display.max_side={int(1024 * SCALE)}", *arguments,
         ]  # fmt: skip
         self.screen = screen

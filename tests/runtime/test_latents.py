@@ -66,3 +66,14 @@ def test_what_is_no_latent_is_a_line_that_names_the_file(tmp_path, data, says):
     assert says in text
     assert "latent.npy" in text
     assert "\n" not in text
+
+
+@pytest.mark.parametrize("name", ["\x1b[2J\nno error", "\u202e" + "x" * 100_000], ids=["escape", "long"])
+def test_names_of_a_file_cannot_reach_the_terminal(tmp_path, name):
+    with pytest.raises(UserError) as error:
+        read_latent(torch_file({name: torch.zeros(3), "b": torch.zeros(3)}), tmp_path / "latent.pt")
+    text = str(error.value)
+    assert "holds " in text
+    assert text.isascii()
+    assert text.isprintable()
+    assert len(text) < len(str(tmp_path)) + 400

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import re
 import threading
@@ -26,6 +27,8 @@ _PUBLISHED = Path(__file__).with_name("published.yaml")
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
 #: The level that serves tracking and supervision, if the network has it (Pan et al. 2023, section 4.1).
 _LEVEL = 128
+#: What :func:`_facts` says.
+_KEPT = {"sha256", "made_of", "source", "licence", "size", "classes", "details"}
 _loaded: dict[tuple[Path, str, int | None], StyleGAN2] = {}
 _loading = threading.Lock()
 
@@ -41,7 +44,8 @@ class AddedModels:
         return sorted(file.stem for file in _folder().glob("*.json"))
 
     def published(self) -> list[Published]:
-        return [Published(**{**entry, "size": tuple(entry["size"])}) for entry in source.read(_PUBLISHED).data]
+        entries = source.read(_PUBLISHED).data
+        return [Published(**{**entry, "resolution": tuple(entry["resolution"])}) for entry in entries]
 
     def find(self, name: str, argument: str) -> AddedModel:
         return AddedModel(name, _said(name), argument)
@@ -71,11 +75,13 @@ class AddedModels:
         converted.write(_load(file), out)
 
     def remove(self, name: str) -> None:
-        sha256 = _said(name)["sha256"]
         for file in (_folder() / f"{name}.json", self.preset(name)):
             file.unlink(missing_ok=True)
-        if all(_said(other)["sha256"] != sha256 for other in self.names()):
-            _weights(sha256).unlink(missing_ok=True)
+        # Of another model that is damaged nobody knows which weights it needs: then all of them stay.
+        with contextlib.suppress(UserError):
+            needed = {_weights(_said(other)["sha256"]) for other in self.names()}
+            for file in set(_folder().glob("*.safetensors")) - needed:
+                file.unlink(missing_ok=True)
 
 
 class AddedModel:
@@ -131,6 +137,8 @@ def _said(name: str) -> dict[str, Any]:
     file = _folder() / f"{name}.json"
     try:
         said: dict[str, Any] = json.loads(file.read_text())
+        if not isinstance(said, dict) or _KEPT - said.keys():
+            raise ValueError("it does not say what a model is")
         return said
     except (OSError, ValueError) as error:
         raise UserError(f"cannot read {file} ({error}); draggan models remove {name}, then add it again") from error
