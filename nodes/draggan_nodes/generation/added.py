@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import re
 import threading
@@ -13,20 +14,21 @@ import torch
 import yaml
 
 from draggan_nodes.generation import converted
-from draggan_nodes.generation.converted import Converted
+from draggan_nodes.generation.converted import SHA256, Converted
 from draggan_nodes.generation.stylegan2 import StyleGAN2
 from draggan_runtime import models
 from draggan_runtime.errors import UserError
 from draggan_runtime.files import cache_dir, sha256_of, write_atomically
 from draggan_runtime.graph import source
 from draggan_runtime.graph.lookup import shipped
+from draggan_runtime.inert.limits import shown
 from draggan_runtime.models import ModelInfo, Published
 
 _PUBLISHED = Path(__file__).with_name("published.yaml")
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
 #: The level that serves tracking and supervision, if the network has it (Pan et al. 2023, section 4.1).
 _LEVEL = 128
-_loaded: dict[tuple[Path, str, int | None], StyleGAN2] = {}
+_loaded: dict[tuple[Path, str, str], StyleGAN2] = {}
 _loading = threading.Lock()
 
 
@@ -34,7 +36,7 @@ class AddedModels:
     """A :class:`~draggan_runtime.models.ModelLibrary`; what it keeps lies in the user's cache.
 
     Of each model a JSON file says what it is, a YAML file is its preset, and the weights lie in a file named by the
-    hash of what they came from, which several names may share.
+    hash of the file that was added, which several names may share.
     """
 
     def names(self) -> list[str]:
@@ -50,7 +52,7 @@ class AddedModels:
         return _preset_of(name)
 
     def about(self, file: Path) -> ModelInfo:
-        return _info(file.stem, _facts(_load(file), file, "not known: ask who made it"))
+        return _info(file.stem, _facts(converted.inspect(file, sha256_of(file)), file, "not known: ask who made it"))
 
     def add(self, file: Path, name: str, licence: str) -> AddedModel:
         if not _NAME.fullmatch(name):
@@ -60,8 +62,7 @@ class AddedModels:
         network = _load(file)
         if name in self.names() and _said(name)["sha256"] != network.sha256:
             raise UserError(f"another model is named '{name}'; choose another --name, or draggan models remove {name}")
-        if not (kept := _weights(network.sha256)).is_file():
-            converted.write(network, kept)
+        converted.write(network, _weights(network.sha256))
         facts = _facts(network, file, licence or "not known: ask who made it")
         write_atomically(self.preset(name), _preset(name, network).encode())
         write_atomically(_folder() / f"{name}.json", (json.dumps(facts, indent=2) + "\n").encode())
@@ -71,10 +72,10 @@ class AddedModels:
         converted.write(_load(file), out)
 
     def remove(self, name: str) -> None:
-        sha256 = _said(name)["sha256"]
+        sha256 = _hash_of(name)
         for file in (_folder() / f"{name}.json", self.preset(name)):
             file.unlink(missing_ok=True)
-        if all(_said(other)["sha256"] != sha256 for other in self.names()):
+        if sha256 and all(_hash_of(other) != sha256 for other in self.names()):
             _weights(sha256).unlink(missing_ok=True)
 
 
@@ -103,10 +104,11 @@ class AddedModel:
 
     def load(self, device: str) -> StyleGAN2:
         file = self.fetch()
-        key = file, device, self._label
+        key = file, device, self.info.name
         with _loading:
             if key not in _loaded:
-                read = converted.read(file, self.info.sha256)
+                name = self.info.name.partition(":")[0]
+                read = converted.read(file, self.info.sha256, f"draggan models remove {name}, then add the file again")
                 _loaded[key] = read.network(self.info.name, self._label).to(device)
             return _loaded[key]
 
@@ -120,6 +122,9 @@ def _preset_of(name: str) -> Path:
 
 
 def _weights(sha256: str) -> Path:
+    """Where weights lie, by the hash of the file that they came from. Raises UserError if it is none."""
+    if not SHA256.fullmatch(sha256):
+        raise UserError(f"'{shown(sha256)}' is no SHA-256 of an added file")
     return _folder() / f"{sha256[:16]}.safetensors"
 
 
@@ -131,9 +136,17 @@ def _said(name: str) -> dict[str, Any]:
     file = _folder() / f"{name}.json"
     try:
         said: dict[str, Any] = json.loads(file.read_text())
+        _weights(said["sha256"])
         return said
-    except (OSError, ValueError) as error:
+    except (OSError, KeyError, TypeError, ValueError, UserError) as error:
         raise UserError(f"cannot read {file} ({error}); draggan models remove {name}, then add it again") from error
+
+
+def _hash_of(name: str) -> str:
+    """Of the file that was added under ``name``; "" if that cannot be read."""
+    with contextlib.suppress(UserError):
+        return str(_said(name)["sha256"])
+    return ""
 
 
 def _facts(network: Converted, file: Path, licence: str) -> dict[str, Any]:
@@ -156,6 +169,7 @@ def _facts(network: Converted, file: Path, licence: str) -> dict[str, Any]:
             "channels": ", ".join(f"{rows}: {c}" for rows, c in zip(levels, shape.channels, strict=True)),
             "parameters": f"{sum(map(torch.numel, learned)) / 1e6:.1f} million",
             "clamps at": "nothing" if network.conv_clamp is None else f"{network.conv_clamp:g}",
+            **({"says it was converted from": f"a file of SHA-256 {network.claimed}"} if network.claimed else {}),
         },
     }
 
