@@ -12,6 +12,7 @@ from draggan_nodes.generation.stylegan2 import StyleGAN2
 from draggan_nodes.generation.stylegan2_state import Architecture
 from foreign import PERSISTENT, Network, Persistent, stand_ins
 from safetensors.torch import save
+from tensorflow_network import Z_DIM, TensorFlowStyleGAN2
 
 from draggan_runtime.errors import UserError
 from draggan_runtime.inert.fuzz.samples import torch_file
@@ -174,13 +175,25 @@ def without_bias() -> dict[str, torch.Tensor]:
     return state
 
 
-def test_golden_figures_come_out_of_every_make(tmp_path):
-    """Those of the published code, for a conditional network of 128 px."""
-    with np.load(Path(__file__).parent / "data" / "stylegan2_res128_conditional.npz") as data:
+@pytest.mark.parametrize(
+    ("kind", "figures"),
+    [(kind, figures) for kind in FORMATS for figures in ("stylegan2_res128_conditional", "stylegan2_res256")
+     if (kind, figures) != ("rosinality", "stylegan2_res128_conditional")],
+)  # fmt: skip
+def test_golden_figures_come_out_of_every_make(tmp_path, kind, figures):
+    """Those of the published code, of a conditional network of 128 px and of one of 256 px."""
+    with np.load(Path(__file__).parent / "data" / f"{figures}.npz") as data:
         golden = {key: torch.from_numpy(value) for key, value in data.items()}
     state = {name.removeprefix("state/"): value for name, value in golden.items() if name.startswith("state/")}
-    for kind in ("stylegan2-ada-pytorch", "tensorflow"):
-        network = load(tmp_path, FORMATS[kind](state)).network("golden")
-        ws = network.mapping(golden["z"], 0.7, golden["c"])
-        torch.testing.assert_close(ws, golden["ws_psi07"], rtol=0, atol=1e-4)
-        torch.testing.assert_close(network.image(golden["w_plus"]), golden["image"], rtol=0, atol=1e-4)
+    network = load(tmp_path, FORMATS[kind](state)).network("golden")
+    ws = network.mapping(golden["z"], 0.7, golden["c"] if network.c_dim else None)
+    torch.testing.assert_close(ws, golden["ws_psi07"], rtol=0, atol=1e-4)
+    torch.testing.assert_close(network.image(golden["w_plus"]), golden["image"], rtol=0, atol=1e-4)
+
+
+def test_a_file_of_tensorflow_draws_what_its_variables_draw_there(tmp_path):
+    theirs = TensorFlowStyleGAN2(seed=2)
+    network = load(tmp_path, theirs.file()).network("theirs")
+    z = np.random.RandomState(5).randn(2, Z_DIM).astype(np.float32)
+    picture = network.image(network.mapping(torch.from_numpy(z), 0.7))
+    torch.testing.assert_close(picture, theirs.image(z, 0.7), rtol=1e-4, atol=1e-4)
