@@ -15,6 +15,7 @@ import yaml
 
 from draggan_nodes.generation import converted
 from draggan_nodes.generation.converted import SHA256, Converted
+from draggan_nodes.generation.sample_files import sample_files
 from draggan_nodes.generation.stylegan2 import StyleGAN2
 from draggan_runtime import models
 from draggan_runtime.errors import UserError
@@ -70,6 +71,9 @@ class AddedModels:
 
     def convert(self, file: Path, out: Path) -> None:
         converted.write(_load(file), out)
+
+    def samples(self) -> list[bytes]:
+        return sample_files()
 
     def remove(self, name: str) -> None:
         sha256 = _hash_of(name)
