@@ -133,7 +133,9 @@ def test_our_own_format_is_believed_no_more_than_others(tmp_path):
     assert "it lacks w_whitening" in refused(tmp_path, save(dict(STATE), {"format": converted.FORMAT, "made_of": "x"}))
     assert "it lacks made_of" in refused(tmp_path, kept(tmp_path, made_of=""))
     assert "clamp -1.0" in refused(tmp_path, kept(tmp_path, conv_clamp="-1"))
-    assert "could not convert" in refused(tmp_path, kept(tmp_path, conv_clamp="\x1b[31m"))
+    assert "clamp '\\x1b[31maa" in refused(tmp_path, kept(tmp_path, conv_clamp="\x1b[31m" + "a" * 100_000))
+    named = save({"\x1b[31m" + "a" * 100_000: torch.ones(1).half()}, {"format": converted.FORMAT, "made_of": "x"})
+    assert "?[31ma" in refused(tmp_path, named)
     own = {"format": converted.FORMAT, "made_of": "x"}
     for whitening, said in (
         (torch.eye(8), "where w has 9 numbers"),
