@@ -85,6 +85,7 @@ class Machine(Stack):
             for index in top.memo:
                 if self.memo[index] is top:
                     self.memo[index] = value
+            top.memo.clear()  # it may lie on the stack as often as it likes
         elif type(top) is Record:
             if top.state is not None:
                 raise Refused(f"gives a {Kind(top.module, top.name)} two states", DAMAGED)

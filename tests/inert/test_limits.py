@@ -168,6 +168,15 @@ def test_a_file_in_the_file_cannot_be_read_again_and_again() -> None:
         parse(read_often(long, 40), "x", SMALL)
 
 
+def test_an_object_half_built_is_not_looked_for_again_and_again() -> None:
+    state = b"(K\x03U\x01<NNNtq\x000"
+    remembered = b"".join(b"r" + (n + 1).to_bytes(4, "little") for n in range(100_000))
+    shell = b"cnumpy\ndtype\nU\x02f4\x85R"
+    begin = time.process_time()
+    assert parse(b"\x80\x02N" + state + shell + remembered + b"2" * 20_000 + b"h\x00b0" * 20_001 + b".", "x") is None
+    assert time.process_time() - begin < 5
+
+
 @pytest.mark.parametrize(
     "code", [b"K\x00p0\ng%s\n", b"K\x00p%s\n", b"c%s\nModule\n", b"ctorch.nn\n%s\n", b"L%sL\n", b"F%s\n"]
 )
