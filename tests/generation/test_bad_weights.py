@@ -1,5 +1,6 @@
 """Files of weights that hold nonsense, or ask for much: one line that says what, before anything is made of them."""
 
+import argparse
 import io
 import pickle
 import time
@@ -153,6 +154,18 @@ def test_a_version_of_our_own_format_that_is_not_known_is_no_state_dict_of_other
 def test_a_file_of_the_user_is_not_told_to_be_made_anew(tmp_path):
     text = refused(tmp_path, kept(tmp_path)[:3000])
     assert text.endswith("get it anew, or convert the original again")
+
+
+def test_a_long_name_is_not_repeated_in_the_names_of_all_that_lies_in_it(tmp_path):
+    zero = torch.zeros(())
+    part, long, whole = (torch.nn.Module() for _ in range(3))
+    part.__dict__["_buffers"] = {str(n): zero for n in range(1000)}
+    long.__dict__["_modules"] = {"a" * 100_000: part}
+    whole.__dict__["_modules"] = {"mapping": long, "synthesis": part}
+    assert "a name too long: mapping.aaa" in refused(tmp_path, torch_file(whole))
+    inner = argparse.Namespace(variables=[(str(n), 0.0) for n in range(1000)])
+    network = argparse.Namespace(variables=[], components={"a" * 100_000: inner})
+    assert "a name too long: aaa" in refused(tmp_path, pickle.dumps((network,)))
 
 
 ESCAPE = "\x1b]0;owned\x07\x1b[2J\nline two"

@@ -13,6 +13,7 @@ from draggan_runtime.inert.limits import shown
 
 State = dict[str, np.ndarray[Any, Any]]
 _LARGEST = 3e38  # of float32
+_LONGEST_NAME = 200
 
 
 @dataclass(frozen=True)
@@ -48,6 +49,13 @@ def numbers(tensors: Mapping[Any, Any]) -> State:
             raise NotReadableError(f"holds complex numbers in {shown(name)}, where a StyleGAN2 has real ones")
     if (count := sum(array.size for array in out.values())) > MOST_NUMBERS:
         raise NotReadableError(f"holds {count:,} numbers, where {MOST_NUMBERS:,} are the most that is read")
+    return out
+
+
+def joined(prefix: str, name: Any, by: str) -> str:
+    """The name of a part. Raises NotReadableError if it is too long: what many parts lie in is named in each."""
+    if len(out := f"{prefix}{by}{name}" if prefix else str(name)) > _LONGEST_NAME:
+        raise NotReadableError(f"has a part of a name too long: {shown(out)}")
     return out
 
 

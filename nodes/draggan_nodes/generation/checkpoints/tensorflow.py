@@ -11,7 +11,15 @@ from typing import Any
 
 import numpy as np
 
-from draggan_nodes.generation.checkpoints.checkpoint import Checkpoint, NotReadableError, State, numbers, positive, word
+from draggan_nodes.generation.checkpoints.checkpoint import (
+    Checkpoint,
+    NotReadableError,
+    State,
+    joined,
+    numbers,
+    positive,
+    word,
+)
 from draggan_nodes.generation.stylegan2_state import FILTER, MAPPING_LR_MULTIPLIER
 from draggan_runtime.inert import Record
 
@@ -56,10 +64,10 @@ def _static(network: Any) -> dict[str, Any]:
 
 def _variables(network: Any, prefix: str = "") -> Iterator[tuple[str, Any]]:
     for name, value in network.state["variables"]:
-        yield f"{prefix}{name}", value
+        yield joined(prefix, name, "/"), value
     for name, inner in (network.state.get("components") or {}).items():
         if _is_network(inner):
-            yield from _variables(inner, f"{prefix}{name}/")
+            yield from _variables(inner, joined(prefix, name, "/"))
 
 
 def _mapping(variables: State, lr_multiplier: Any) -> State:
