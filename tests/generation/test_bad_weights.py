@@ -76,6 +76,12 @@ def test_arrays_that_are_one_number_repeated_are_not_made(tmp_path, data):
     assert "numbers, where 268,435,456 are the most" in refused(tmp_path, data)
 
 
+def test_an_array_in_place_of_a_word_is_not_compared_with_it(tmp_path):
+    said = {"architecture": WIDE}
+    network = argparse.Namespace(variables=[], components={}, static_kwargs=said)
+    assert "has architecture a ndarray, where only 'skip'" in refused(tmp_path, torch_file((network,)))
+
+
 def test_blocks_and_layers_of_unheard_sizes_are_not_made(tmp_path):
     lacking = {n: t for n, t in STATE.items() if not n.startswith("synthesis.b32.") or not n.endswith("noise_const")}
     large = {name.replace("synthesis.b32.", "synthesis.b65536."): tensor for name, tensor in lacking.items()}

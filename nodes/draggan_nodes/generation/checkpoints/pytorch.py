@@ -24,6 +24,7 @@ from draggan_nodes.generation.checkpoints.checkpoint import (
 from draggan_nodes.generation.checkpoints.modules import attributes, is_module, state_dict, submodules
 from draggan_nodes.generation.stylegan2_state import MAPPING_LR_MULTIPLIER
 from draggan_runtime.inert.limits import shown
+from draggan_runtime.inert.pieces import same
 
 #: Where the generator lies in a file of several networks; the running mean of the weights is the best.
 _KEYS = ("G_ema", "G", "generator", "g_ema")
@@ -67,9 +68,9 @@ def _plain(generator: Any, tensors: State) -> State:
     for name, module in submodules(generator):
         said = attributes(module)
         architecture, activation = said.get("architecture", "skip"), said.get("activation", "lrelu")
-        if architecture != "skip" and re.fullmatch(r"synthesis\.b\d+", name):
+        if not same(architecture, "skip") and re.fullmatch(r"synthesis\.b\d+", name):
             raise NotReadableError(f"has the architecture {word(architecture)}, where only 'skip' is drawn")
-        if activation != "lrelu" and (_LAYER.fullmatch(name) or name.startswith("mapping.fc")):
+        if not same(activation, "lrelu") and (_LAYER.fullmatch(name) or name.startswith("mapping.fc")):
             raise NotReadableError(
                 f"has the activation {word(activation)} in {shown(name)}, where only 'lrelu' is drawn"
             )

@@ -22,6 +22,7 @@ from draggan_nodes.generation.checkpoints.checkpoint import (
 )
 from draggan_nodes.generation.stylegan2_state import FILTER, MAPPING_LR_MULTIPLIER
 from draggan_runtime.inert import Record
+from draggan_runtime.inert.pieces import same
 
 Array = np.ndarray[Any, Any]
 
@@ -33,9 +34,9 @@ def read(data: Any) -> Checkpoint | None:
         return None
     said = _static(network)
     for name, known in (("architecture", "skip"), ("nonlinearity", "lrelu"), ("mapping_nonlinearity", "lrelu")):
-        if said.get(name, known) != known:
+        if not same(said.get(name, known), known):
             raise NotReadableError(f"has {name} {word(said[name])}, where only '{known}' is drawn")
-    if list(said.get("resample_kernel", FILTER)) != list(FILTER):
+    if not _is_filter(said.get("resample_kernel", FILTER)):
         raise NotReadableError(f"resamples with another filter than {list(FILTER)}, the only one drawn")
     variables = numbers(dict(_variables(network)))
     if "mapping/LabelConcat/weight" in variables:
@@ -48,6 +49,11 @@ def read(data: Any) -> Checkpoint | None:
         {**_mapping(variables, said.get("mapping_lrmul", MAPPING_LR_MULTIPLIER)), **_synthesis(variables)},
         None if clamp is None else positive(clamp, "clamp"),
     )
+
+
+def _is_filter(taps: Any) -> bool:
+    known = type(taps) in (list, tuple) and len(taps) == len(FILTER) and all(type(tap) in (int, float) for tap in taps)
+    return known and tuple(taps) == FILTER
 
 
 def _is_network(value: object) -> bool:
