@@ -79,7 +79,7 @@ def test_arrays_that_are_one_number_repeated_are_not_made(tmp_path, data):
 def test_an_array_in_place_of_a_word_is_not_compared_with_it(tmp_path):
     said = {"architecture": WIDE}
     network = argparse.Namespace(variables=[], components={}, static_kwargs=said)
-    assert "has architecture a ndarray, where only 'skip'" in refused(tmp_path, torch_file((network,)))
+    assert "has architecture an array, where only 'skip'" in refused(tmp_path, torch_file((network,)))
 
 
 def test_blocks_and_layers_of_unheard_sizes_are_not_made(tmp_path):

@@ -80,4 +80,6 @@ def some(names: Collection[Any]) -> str:
 
 def word(value: Any) -> str:
     """A value from a file, for a message."""
+    if isinstance(value, np.ndarray):
+        return "an array"
     return shown(repr(value)) if type(value) in (str, int, float, bool, type(None)) else f"a {type(value).__name__}"
