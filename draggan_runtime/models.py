@@ -107,6 +107,9 @@ class ModelLibrary(Protocol):
     def remove(self, name: str) -> None:
         """Forget the model, and delete what was kept of it unless another name needs it."""
 
+    def samples(self) -> Sequence[bytes]:
+        """Small whole files of each kind that it reads, for ``draggan fuzz`` to damage."""
+
 
 def names() -> list[str]:
     """Names of all installed models, and of those that were added."""

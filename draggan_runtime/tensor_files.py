@@ -11,6 +11,7 @@ from safetensors.torch import load_file, save
 
 from draggan_runtime.errors import UserError
 from draggan_runtime.files import unwritable, write_atomically
+from draggan_runtime.inert.limits import shown
 
 
 def write(file: Path, tensors: Mapping[str, torch.Tensor], metadata: Mapping[str, str]) -> None:
@@ -22,12 +23,12 @@ def write(file: Path, tensors: Mapping[str, torch.Tensor], metadata: Mapping[str
     write_atomically(file, save({name: t.contiguous() for name, t in tensors.items()}, dict(metadata)))
 
 
-def read(file: Path) -> dict[str, torch.Tensor]:
-    """The tensors of ``file``. Raises UserError if it is damaged."""
+def read(file: Path, remedy: str = "delete it, and it will be made anew") -> dict[str, torch.Tensor]:
+    """The tensors of ``file``. Raises UserError if it is damaged, and then says what the ``remedy`` is."""
     try:
         return dict(load_file(file))
     except (OSError, SafetensorError) as error:
-        raise UserError(f"{file} is damaged ({error}); delete it, and it will be made anew") from error
+        raise UserError(f"{file} is damaged ({shown(str(error))}); {remedy}") from error
 
 
 def said(file: Path) -> dict[str, str]:

@@ -1,4 +1,4 @@
-"""``draggan fuzz``: damaged and hostile files through the reader of weights and latents."""
+"""``draggan fuzz``: damaged and hostile files through the reader of weights and latents, and into models."""
 
 from __future__ import annotations
 
@@ -25,8 +25,8 @@ def fuzz(
     \b
     draggan fuzz --files 10000 --seed 0
 
-    Whole files of each format are made and damaged, or get hostile opcodes; a process of its own reads them. Exit code
-    1 if one did harm; it is then kept.
+    Whole files of each format are made and damaged, or get hostile opcodes; a process of its own reads them, and
+    converts what is still a model. Exit code 1 if one did harm; it is then kept.
     """
     from draggan_runtime.inert.fuzz import run
 

@@ -8,6 +8,7 @@ from draggan_runtime.inert.limits import Budget, Refused, too_large
 
 #: Byte strings from this length on are views of the file.
 LONG = 1 << 16
+#: Text and byte strings of protocol 0 are lines.
 _LONGEST_LINE = 1 << 24
 
 
@@ -41,7 +42,10 @@ class Cursor:
     def blob(self, size: int) -> bytes | memoryview:
         """Bytes after their length, itself of ``size`` bytes."""
         data = self.take(self.number(size))
-        return data if len(data) >= LONG else bytes(data)
+        if len(data) >= LONG:
+            return data
+        self.budget.memory(len(data))  # a pickle in the file may be read again and again, and copied each time
+        return bytes(data)
 
     def text(self, size: int, encoding: str = "utf-8") -> str:
         """Text after its length, itself of ``size`` bytes."""
@@ -52,17 +56,20 @@ class Cursor:
         self.budget.memory(sys.getsizeof(text))
         return text
 
-    def line(self) -> bytes:
-        """What stands before the next end of line."""
-        most = 256
+    def line(self, what: str = "line", most: int = _LONGEST_LINE) -> bytes:
+        """What stands before the next end of line; ``most`` bytes, else it is refused as a ``what``."""
+        size = min(256, most + 1)
         while True:
-            part = bytes(self.data[self.at : self.at + most])
+            part = bytes(self.data[self.at : self.at + size])
             if (end := part.find(b"\n")) >= 0:
                 self.at += end + 1
+                self.budget.memory(end)
                 return part[:end]
-            if len(part) < most or most >= _LONGEST_LINE:
+            if len(part) < size:
                 raise cut_short()
-            most *= 4
+            if size > most:
+                raise Refused(f"holds a {what} of more than {most:,} bytes", "get it anew")
+            size = min(4 * size, most + 1)
 
 
 def cut_short() -> Refused:

@@ -16,10 +16,11 @@ class Refused(Exception):  # noqa: N818 - the reader's one way out, told to the 
 class Limits:
     """The most that one file may have; the defaults are several times what the largest published StyleGAN2 has.
 
-    ``file`` bytes on disk; ``memory`` bytes that reading makes beside those (inflated, decoded, widened);
-    ``arrays`` bytes of all arrays of the result, each counted as if it were a copy; ``opcodes`` of all pickles in the
-    file, each of which costs at most some 300 bytes; ``items`` of the result, walked as a tree; ``depth`` of that tree;
-    ``nested`` files in files (gzip, storages).
+    ``file`` bytes on disk, and as many again of files in it, each counted as often as it is read; ``memory`` bytes that
+    reading makes beside those (inflated, decoded, widened, copied); ``arrays`` bytes of all arrays of the result, each
+    counted as if it were a copy; ``opcodes`` of all pickles in the file, each counted as often as it is run, which
+    costs at most some 300 bytes beside ``memory``; ``items`` of the result, walked as a tree; ``depth`` of that
+    tree; ``nested`` files in files (gzip, storages).
     """
 
     file: int = 4 << 30
@@ -39,6 +40,7 @@ class Budget:
         self.opcodes = limits.opcodes
         self._memory = limits.memory
         self._arrays = limits.arrays
+        self._inside = limits.file
 
     def memory(self, count: int) -> None:
         """Take ``count`` bytes, before they are made."""
@@ -51,6 +53,12 @@ class Budget:
         self._arrays -= count
         if self._arrays < 0:
             raise too_large("arrays", self.limits.arrays)
+
+    def inside(self, count: int) -> None:
+        """Take the ``count`` bytes of a file in the file, before it is read."""
+        self._inside -= count
+        if self._inside < 0:
+            raise too_large("bytes of files in it", self.limits.file)
 
     @property
     def memory_left(self) -> int:

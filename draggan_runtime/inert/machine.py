@@ -15,7 +15,7 @@ from typing import Any
 
 from draggan_runtime.inert.cursor import Cursor
 from draggan_runtime.inert.limits import Refused, too_large
-from draggan_runtime.inert.names import find, make
+from draggan_runtime.inert.names import LONGEST_NAME, find, make
 from draggan_runtime.inert.pieces import Function, Kind, Load, Shell
 from draggan_runtime.inert.record import Record
 from draggan_runtime.inert.stack import DAMAGED, Stack
@@ -49,7 +49,7 @@ class Machine(Stack):
                 raise Refused(f"is no file of weights or latents, or damaged (opcode {code:#04x})", DAMAGED)
 
     def _global(self) -> None:
-        module, name = (str(self.cursor.line(), "utf-8") for _ in range(2))
+        module, name = (str(self.cursor.line("name", LONGEST_NAME), "utf-8") for _ in range(2))
         self.stack.append(find(module, name))
 
     def _stack_global(self) -> None:
@@ -85,6 +85,7 @@ class Machine(Stack):
             for index in top.memo:
                 if self.memo[index] is top:
                     self.memo[index] = value
+            top.memo.clear()  # it may lie on the stack as often as it likes
         elif type(top) is Record:
             if top.state is not None:
                 raise Refused(f"gives a {Kind(top.module, top.name)} two states", DAMAGED)

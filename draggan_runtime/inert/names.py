@@ -17,13 +17,13 @@ _KINDS = plain_names.KINDS | numpy_names.KINDS | torch_names.KINDS
 #: and of those that copied it.
 _RECORDS = re.compile(r"(torch\.nn|torch_utils|dnnlib|training|models\.stylegan2|model|op)(\.[A-Za-z_]\w*)*", re.ASCII)
 _EASY_DICTS = {("dnnlib.util", "EasyDict"), ("dnnlib", "EasyDict")}
-_LONGEST = 300
+LONGEST_NAME = 300
 _RENAMED = {"__builtin__": "builtins", "copy_reg": "copyreg"}
 
 
 def find(module: str, name: str) -> Function | Kind | Record:
     """What stands for ``module.name``. Raises Refused, with that name, unless it is in the allow-list."""
-    if len(module) + len(name) > _LONGEST:
+    if len(module) + len(name) > LONGEST_NAME:
         raise Refused(f"asks for something of a name too long: {shown(f'{module}.{name}')}")
     module = _RENAMED.get(module, module)
     where = module.replace("numpy.core.", "numpy._core."), name

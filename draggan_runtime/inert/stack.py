@@ -9,6 +9,7 @@ from draggan_runtime.inert.limits import Refused
 from draggan_runtime.inert.pieces import Load, Shell, key, mapping
 
 DAMAGED = "get it anew"
+_LONGEST_INDEX = 20  # digits
 
 
 class Stack:
@@ -58,8 +59,11 @@ class Stack:
     def _dup(self) -> None:
         self.stack.append(self.stack[-1])
 
+    def _index(self) -> int:
+        return int(self.cursor.line("number", _LONGEST_INDEX))
+
     def _get(self) -> None:
-        self.stack.append(self.memo[int(self.cursor.line()[:20])])
+        self.stack.append(self.memo[self._index()])
 
     def _binget(self) -> None:
         self.stack.append(self.memo[self.cursor.byte()])
@@ -73,7 +77,7 @@ class Stack:
             value.memo.append(index)
 
     def _put(self) -> None:
-        self._remember(int(self.cursor.line()[:20]))
+        self._remember(self._index())
 
     def _binput(self) -> None:
         self._remember(self.cursor.byte())

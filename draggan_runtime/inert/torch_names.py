@@ -89,7 +89,9 @@ def _from_bytes(load: Load, data: Any) -> Any:
     """A torch file of the old format in the file: so storages come in plain pickles. Read as one, a level down."""
     from draggan_runtime.inert.torch_files import read_old
 
-    return read_old(load.nested(), memoryview(raw(load, data)))
+    held = memoryview(raw(load, data))
+    load.left.inside(len(held))
+    return read_old(load.nested(), held)
 
 
 FUNCTIONS: dict[tuple[str, str], Callable[..., Any]] = {

@@ -17,10 +17,7 @@ _ESCAPED = {b"n": b"\n", b"r": b"\r", b"t": b"\t"}
 
 
 def _digits(cursor: Cursor) -> bytes:
-    line = cursor.line()
-    if len(line) > _MOST_DIGITS:
-        raise Refused(f"holds a number of {len(line)} digits")
-    return line
+    return cursor.line("number", _MOST_DIGITS)
 
 
 def _int(cursor: Cursor) -> int | bool:

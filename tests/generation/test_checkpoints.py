@@ -1,5 +1,6 @@
 """Files of weights of every make give the network that the same weights give directly."""
 
+import io
 from pathlib import Path
 
 import numpy as np
@@ -10,6 +11,8 @@ from draggan_nodes.generation import converted
 from draggan_nodes.generation.stylegan2 import StyleGAN2
 from draggan_nodes.generation.stylegan2_state import Architecture
 from foreign import PERSISTENT, Network, Persistent, stand_ins
+from safetensors.torch import save
+from tensorflow_network import Z_DIM, TensorFlowStyleGAN2
 
 from draggan_runtime.errors import UserError
 from draggan_runtime.inert.fuzz.samples import torch_file
@@ -41,6 +44,17 @@ def picture(network: StyleGAN2, label: int | None = None) -> torch.Tensor:
     return network.image(network.mapping(z, 0.7, c))
 
 
+def test_the_generator_beside_an_encoder_is_taken(tmp_path):
+    """As pSp and e4e keep it; they repeat the mean of w for each slot."""
+    state = state_of(SQUARE)
+    theirs = torch.load(io.BytesIO(rosinality(state)))["g_ema"]
+    decoder = {f"decoder.{name}": tensor for name, tensor in theirs.items()}
+    mean = state["mapping.w_avg"].repeat(8, 1)
+    data = torch_file({"state_dict": {**decoder, "encoder.body.weight": torch.zeros(2)}, "latent_avg": mean})
+    network = load(tmp_path, data).network("loaded")
+    torch.testing.assert_close(picture(network), picture(direct(state)), rtol=1e-5, atol=1e-5)
+
+
 def direct(state: dict[str, torch.Tensor]) -> StyleGAN2:
     return StyleGAN2(state, name="direct", sha256="")
 
@@ -65,8 +79,9 @@ def test_a_missing_mean_of_w_is_computed(tmp_path):
     torch.testing.assert_close(network.w_mean, direct(state).map_w(z).mean(0), rtol=1e-4, atol=1e-4)
 
 
-def test_noise_that_a_file_lacks_is_the_same_each_time(tmp_path):
-    state = state_of(SQUARE)
+@pytest.mark.parametrize("architecture", [SQUARE, HIGH])
+def test_noise_that_a_file_lacks_is_the_same_each_time(tmp_path, architecture):
+    state = state_of(architecture)
     one, two = (load(tmp_path, rosinality(state, noises=False)).network("loaded") for _ in range(2))
     assert torch.equal(picture(one), picture(two))
     assert not torch.allclose(picture(one), picture(direct(state)))
@@ -93,11 +108,13 @@ def test_another_learning_rate_multiplier_of_the_mapping_is_kept(tmp_path):
 
 
 def test_what_was_converted_once_is_read_back_bit_for_bit(tmp_path):
-    first = load(tmp_path, nvidia(state_of(SQUARE), nested=False, clamp=256))
-    kept = tmp_path / "kept.safetensors"
+    file, kept = tmp_path / "weights.pkl", tmp_path / "kept.safetensors"
+    file.write_bytes(nvidia(state_of(SQUARE), nested=False, clamp=256))
+    first = converted.load(file, "12" * 32)
     converted.write(first, kept)
-    again = converted.load(kept, "another file's hash")
-    assert (again.sha256, again.made_of, again.conv_clamp) == (first.sha256, first.made_of, 256)
+    again = converted.load(kept, "34" * 32)
+    assert (again.sha256, again.claimed) == ("34" * 32, "12" * 32)
+    assert (again.made_of, again.conv_clamp) == (first.made_of, 256)
     assert torch.equal(again.whitening, first.whitening)
     assert torch.equal(picture(again.network("a")), picture(first.network("b")))
 
@@ -123,7 +140,11 @@ def test_a_stylegan3_is_recognised_and_refused(tmp_path):
 
     inputs = part("SynthesisInput", {}, freqs=torch.zeros(3, 2))
     network = part("Generator", {"mapping": part("M", {}), "synthesis": part("S", {"input": inputs})})
-    assert "is a StyleGAN3" in refused(tmp_path, pickled({"G_ema": network}))
+    tensors = {"synthesis.input.freqs": torch.zeros(3, 2), "mapping.fc0.weight": torch.zeros(2, 2)}
+    module = {f"module.{name}": tensor for name, tensor in tensors.items()}
+    for data in ({"G_ema": network}, tensors, {"g_ema": tensors}, {"state_dict": module}):
+        assert "is a StyleGAN3" in refused(tmp_path, pickled(data))
+    assert "is a StyleGAN3" in refused(tmp_path, save(tensors))
 
 
 def test_other_architectures_are_named(tmp_path):
@@ -154,13 +175,25 @@ def without_bias() -> dict[str, torch.Tensor]:
     return state
 
 
-def test_golden_figures_come_out_of_every_make(tmp_path):
-    """Those of the published code, for a conditional network of 128 px."""
-    with np.load(Path(__file__).parent / "data" / "stylegan2_res128_conditional.npz") as data:
+@pytest.mark.parametrize(
+    ("kind", "figures"),
+    [(kind, figures) for kind in FORMATS for figures in ("stylegan2_res128_conditional", "stylegan2_res256")
+     if (kind, figures) != ("rosinality", "stylegan2_res128_conditional")],
+)  # fmt: skip
+def test_golden_figures_come_out_of_every_make(tmp_path, kind, figures):
+    """Those of the published code, of a conditional network of 128 px and of one of 256 px."""
+    with np.load(Path(__file__).parent / "data" / f"{figures}.npz") as data:
         golden = {key: torch.from_numpy(value) for key, value in data.items()}
     state = {name.removeprefix("state/"): value for name, value in golden.items() if name.startswith("state/")}
-    for kind in ("stylegan2-ada-pytorch", "tensorflow"):
-        network = load(tmp_path, FORMATS[kind](state)).network("golden")
-        ws = network.mapping(golden["z"], 0.7, golden["c"])
-        torch.testing.assert_close(ws, golden["ws_psi07"], rtol=0, atol=1e-4)
-        torch.testing.assert_close(network.image(golden["w_plus"]), golden["image"], rtol=0, atol=1e-4)
+    network = load(tmp_path, FORMATS[kind](state)).network("golden")
+    ws = network.mapping(golden["z"], 0.7, golden["c"] if network.c_dim else None)
+    torch.testing.assert_close(ws, golden["ws_psi07"], rtol=0, atol=1e-4)
+    torch.testing.assert_close(network.image(golden["w_plus"]), golden["image"], rtol=0, atol=1e-4)
+
+
+def test_a_file_of_tensorflow_draws_what_its_variables_draw_there(tmp_path):
+    theirs = TensorFlowStyleGAN2(seed=2)
+    network = load(tmp_path, theirs.file()).network("theirs")
+    z = np.random.RandomState(5).randn(2, Z_DIM).astype(np.float32)
+    picture = network.image(network.mapping(torch.from_numpy(z), 0.7))
+    torch.testing.assert_close(picture, theirs.image(z, 0.7), rtol=1e-4, atol=1e-4)

@@ -16,7 +16,9 @@ import pytest
 import typer
 from typer.testing import CliRunner
 
+from draggan_runtime import models
 from draggan_runtime.cli import fuzz as command
+from draggan_runtime.errors import UserError
 from draggan_runtime.inert.fuzz import worker
 from draggan_runtime.inert.fuzz.run import Reader, failed, fuzz
 
@@ -43,10 +45,10 @@ HARM: dict[bytes, Any] = {
 }
 
 
-def unsafe(line: Any, warm: Any) -> None:
+def unsafe(line: Any, warm: Any, folder: Path) -> None:
     """A reader that does harm."""
     worker.parse = lambda data, *_: HARM[data]()  # type: ignore[assignment]
-    worker.serve(line, warm)
+    worker.serve(line, warm, folder)
 
 
 def test_a_reader_that_does_harm_is_caught() -> None:
@@ -65,12 +67,60 @@ def test_a_reader_that_does_harm_is_caught() -> None:
     assert came == ran | crashed | {"sleep": "hung", "memory": "over memory", "none": "read"}
 
 
+class Library:
+    """Converts files that say what harm it is to do."""
+
+    def convert(self, file: Path, out: Path) -> None:
+        match file.read_bytes():
+            case b"good":
+                out.write_bytes(b"")
+            case b"elsewhere":
+                (file.parent / ".." / "draggan-fuzz-elsewhere").unlink(missing_ok=True)
+            case b"error":
+                raise OverflowError
+            case b"two lines":
+                raise UserError("a\nb")
+            case b"memory":
+                bytes(1 << 40)
+            case _:
+                raise UserError("no model")
+
+
+def with_library(line: Any, warm: Any, folder: Path) -> None:
+    """A reader that takes everything, and hands it to :class:`Library`."""
+    worker.parse = lambda data, *_: []  # type: ignore[assignment]
+    worker.models.libraries = lambda: [Library()]  # type: ignore[assignment, list-item]
+    worker.serve(line, warm, folder)
+
+
+def test_a_conversion_that_does_harm_is_caught() -> None:
+    reader = Reader([], with_library)
+    try:
+        names = ("good", "elsewhere", "error", "two lines", "memory", "none")
+        came = {name: reader.read(name.encode(), 60)[0] for name in names}
+    finally:
+        reader.close()
+    harm = {"elsewhere": "ran", "error": "crashed", "two lines": "crashed", "memory": "over memory"}
+    assert came == {"good": "converted", **harm, "none": "read"}
+
+
+def test_the_samples_of_models_are_models() -> None:
+    files = [sample for library in models.libraries() for sample in library.samples()]
+    reader = Reader(files)
+    try:
+        assert [reader.read(data, 60)[0] for data in files] == ["converted"] * len(files)
+    finally:
+        reader.close()
+    assert len(files) >= 6
+
+
 @pytest.mark.filterwarnings("ignore:invalid escape")
 def test_the_inert_reader_stands_what_it_is_given(tmp_path: Path) -> None:
     result = fuzz(300, 1, 60, tmp_path)
     assert not failed(result), result["kept"]
     assert result["read"] > 10
-    assert result["read"] + result["refused"] == result["files"] == 300
+    assert result["converted"] > 10
+    assert result["converted"] + result["read"] + result["refused"] == result["files"] == 300
     assert not list(tmp_path.iterdir())
 
 

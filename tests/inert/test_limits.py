@@ -149,6 +149,42 @@ def test_one_large_thing_cannot_be_copied_again_and_again(name: bytes, args: tup
         parse(remembered + copy * 1000 + b"N.", "x", SMALL)
 
 
+def read_often(held: object, times: int) -> bytes:
+    """A pickle that remembers a file of torch's old format with ``held`` in it, and reads that again and again."""
+    whole = torch_file(0, new=False)
+    behind = pickle.dumps(0, 2) + pickle.dumps([], 2)
+    inner = whole[: whole.index(behind)] + pickle.dumps(held, 3) + pickle.dumps([], 2)
+    remembered = b"\x80\x04B" + len(inner).to_bytes(4, "little") + inner + b"\x940"
+    return remembered + b"ctorch.storage\n_load_from_bytes\n\x940](" + b"h\x01h\x00\x85R" * times + b"e."
+
+
+def test_a_file_in_the_file_cannot_be_read_again_and_again() -> None:
+    short, long = [bytes((n,)) * 10_000 for n in range(5)], bytes(90_000)
+    for held in (short, long):
+        assert len(parse(read_often(held, 2), "x", SMALL)) == 2
+    with refused("memory"):  # those are copied
+        parse(read_often(short, 40), "x", SMALL)
+    with refused("bytes of files in it"):
+        parse(read_often(long, 40), "x", SMALL)
+
+
+def test_an_object_half_built_is_not_looked_for_again_and_again() -> None:
+    state = b"(K\x03U\x01<NNNtq\x000"
+    remembered = b"".join(b"r" + (n + 1).to_bytes(4, "little") for n in range(100_000))
+    shell = b"cnumpy\ndtype\nU\x02f4\x85R"
+    begin = time.process_time()
+    assert parse(b"\x80\x02N" + state + shell + remembered + b"2" * 20_000 + b"h\x00b0" * 20_001 + b".", "x") is None
+    assert time.process_time() - begin < 5
+
+
+@pytest.mark.parametrize(
+    "code", [b"K\x00p0\ng%s\n", b"K\x00p%s\n", b"c%s\nModule\n", b"ctorch.nn\n%s\n", b"L%sL\n", b"F%s\n"]
+)
+def test_lines_are_of_reasonable_length(code: bytes) -> None:
+    with refused("(number|name) of more than"):
+        parse(b"\x80\x02" + code % (b"0" * 1_000_000) + b".", "x")
+
+
 def test_long_names_are_not_looked_at_again_and_again() -> None:
     with refused("name too long"):
         parse(pickle.dumps("torch.nn" + ".a" * 10_000, 4)[:-1] + b"\x8c\x06Module\x93.", "x")

@@ -41,4 +41,5 @@ def load(model: str) -> LearnedMap:
     from draggan_runtime.evaluation.learned_map.network import LearnedMap
 
     digest(model)
-    return LearnedMap.of_tensors(tensor_files.read(path(model)))
+    tensors = tensor_files.read(path(model), f"train it again: draggan eval train-map --model {model}")
+    return LearnedMap.of_tensors(tensors)

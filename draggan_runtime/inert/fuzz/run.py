@@ -1,21 +1,23 @@
-"""Mutated files, one after the other, through a process that reads them and may die of it."""
+"""Mutated files, one after the other, through a process that reads and converts them and may die of it."""
 
 from __future__ import annotations
 
 import hashlib
 import multiprocessing
 import random
+import tempfile
 import time
 from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from draggan_runtime import models
 from draggan_runtime.inert.fuzz.mutations import mutate
 from draggan_runtime.inert.fuzz.samples import samples
 from draggan_runtime.inert.fuzz.worker import serve
 
-GOOD = ("read", "refused")
+GOOD = ("converted", "read", "refused")
 BAD = ("ran", "crashed", "hung", "over memory")
 _START = 60.0
 
@@ -26,7 +28,8 @@ class Reader:
     def __init__(self, warm: list[bytes], serve: Callable[..., None] = serve) -> None:
         context = multiprocessing.get_context("spawn")
         self._line, theirs = context.Pipe()
-        self._process = context.Process(target=serve, args=(theirs, warm), daemon=True)
+        self._folder = tempfile.TemporaryDirectory(prefix="draggan-fuzz-")
+        self._process = context.Process(target=serve, args=(theirs, warm, Path(self._folder.name)), daemon=True)
         self._process.start()
         theirs.close()
         self._wait = _START
@@ -49,6 +52,7 @@ class Reader:
         self._process.kill()
         self._process.join()
         self._line.close()
+        self._folder.cleanup()
 
 
 def fuzz(
@@ -61,10 +65,10 @@ def fuzz(
 ) -> dict[str, Any]:
     """Read ``files`` mutated ones, each for at most ``seconds``; those that do harm are kept in the folder ``out``.
 
-    How many were read, were refused or did which harm.
+    How many were converted as models, were but read, were refused or did which harm.
     """
     begin = time.monotonic()
-    whole = samples()
+    whole = [*samples(), *(sample for library in models.libraries() for sample in library.samples())]
     counts: Counter[str] = Counter()
     kept: list[str] = []
     reader = Reader(whole)
@@ -80,7 +84,7 @@ def fuzz(
                 kept.append(_keep(out, data, came, text))
                 reader.close()
                 reader = Reader(whole)
-            show(number + 1, f"{counts['read']} read, {sum(counts[name] for name in BAD)} bad")
+            show(number + 1, f"{counts['read'] + counts['converted']} read, {sum(counts[name] for name in BAD)} bad")
     finally:
         reader.close()
     figures: dict[str, Any] = {"files": counts.total(), **{name: counts[name] for name in (*GOOD, *BAD)}}

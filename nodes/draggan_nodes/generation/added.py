@@ -14,13 +14,15 @@ import torch
 import yaml
 
 from draggan_nodes.generation import converted
-from draggan_nodes.generation.converted import Converted
+from draggan_nodes.generation.converted import SHA256, Converted
+from draggan_nodes.generation.sample_files import sample_files
 from draggan_nodes.generation.stylegan2 import StyleGAN2
 from draggan_runtime import models
 from draggan_runtime.errors import UserError
 from draggan_runtime.files import cache_dir, sha256_of, write_atomically
 from draggan_runtime.graph import source
 from draggan_runtime.graph.lookup import shipped
+from draggan_runtime.inert.limits import shown
 from draggan_runtime.models import ModelInfo, Published
 
 _PUBLISHED = Path(__file__).with_name("published.yaml")
@@ -29,7 +31,7 @@ _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
 _LEVEL = 128
 #: What :func:`_facts` says.
 _KEPT = {"sha256", "made_of", "source", "licence", "size", "classes", "details"}
-_loaded: dict[tuple[Path, str, int | None], StyleGAN2] = {}
+_loaded: dict[tuple[Path, str, str], StyleGAN2] = {}
 _loading = threading.Lock()
 
 
@@ -37,7 +39,7 @@ class AddedModels:
     """A :class:`~draggan_runtime.models.ModelLibrary`; what it keeps lies in the user's cache.
 
     Of each model a JSON file says what it is, a YAML file is its preset, and the weights lie in a file named by the
-    hash of what they came from, which several names may share.
+    hash of the file that was added, which several names may share.
     """
 
     def names(self) -> list[str]:
@@ -54,7 +56,7 @@ class AddedModels:
         return _preset_of(name)
 
     def about(self, file: Path) -> ModelInfo:
-        return _info(file.stem, _facts(_load(file), file, "not known: ask who made it"))
+        return _info(file.stem, _facts(converted.inspect(file, sha256_of(file)), file, "not known: ask who made it"))
 
     def add(self, file: Path, name: str, licence: str) -> AddedModel:
         if not _NAME.fullmatch(name):
@@ -64,8 +66,7 @@ class AddedModels:
         network = _load(file)
         if name in self.names() and _said(name)["sha256"] != network.sha256:
             raise UserError(f"another model is named '{name}'; choose another --name, or draggan models remove {name}")
-        if not (kept := _weights(network.sha256)).is_file():
-            converted.write(network, kept)
+        converted.write(network, _weights(network.sha256))
         facts = _facts(network, file, licence or "not known: ask who made it")
         write_atomically(self.preset(name), _preset(name, network).encode())
         write_atomically(_folder() / f"{name}.json", (json.dumps(facts, indent=2) + "\n").encode())
@@ -73,6 +74,9 @@ class AddedModels:
 
     def convert(self, file: Path, out: Path) -> None:
         converted.write(_load(file), out)
+
+    def samples(self) -> list[bytes]:
+        return sample_files()
 
     def remove(self, name: str) -> None:
         for file in (_folder() / f"{name}.json", self.preset(name)):
@@ -109,10 +113,11 @@ class AddedModel:
 
     def load(self, device: str) -> StyleGAN2:
         file = self.fetch()
-        key = file, device, self._label
+        key = file, device, self.info.name
         with _loading:
             if key not in _loaded:
-                read = converted.read(file, self.info.sha256)
+                name = self.info.name.partition(":")[0]
+                read = converted.read(file, self.info.sha256, f"draggan models remove {name}, then add the file again")
                 _loaded[key] = read.network(self.info.name, self._label).to(device)
             return _loaded[key]
 
@@ -126,6 +131,9 @@ def _preset_of(name: str) -> Path:
 
 
 def _weights(sha256: str) -> Path:
+    """Where weights lie, by the hash of the file that they came from. Raises UserError if it is none."""
+    if not SHA256.fullmatch(sha256):
+        raise UserError(f"'{shown(sha256)}' is no SHA-256 of an added file")
     return _folder() / f"{sha256[:16]}.safetensors"
 
 
@@ -139,8 +147,9 @@ def _said(name: str) -> dict[str, Any]:
         said: dict[str, Any] = json.loads(file.read_text())
         if not isinstance(said, dict) or _KEPT - said.keys():
             raise ValueError("it does not say what a model is")
+        _weights(said["sha256"])
         return said
-    except (OSError, ValueError) as error:
+    except (OSError, TypeError, ValueError, UserError) as error:
         raise UserError(f"cannot read {file} ({error}); draggan models remove {name}, then add it again") from error
 
 
@@ -164,6 +173,7 @@ def _facts(network: Converted, file: Path, licence: str) -> dict[str, Any]:
             "channels": ", ".join(f"{rows}: {c}" for rows, c in zip(levels, shape.channels, strict=True)),
             "parameters": f"{sum(map(torch.numel, learned)) / 1e6:.1f} million",
             "clamps at": "nothing" if network.conv_clamp is None else f"{network.conv_clamp:g}",
+            **({"says it was converted from": f"a file of SHA-256 {network.claimed}"} if network.claimed else {}),
         },
     }
 

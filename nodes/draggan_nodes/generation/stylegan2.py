@@ -15,7 +15,6 @@ from typing import Self
 
 import torch
 from torch import nn
-from torch.nn.functional import one_hot
 
 from draggan_nodes.generation.buffers import with_buffers
 from draggan_nodes.generation.compute import RGB, Layered
@@ -129,7 +128,7 @@ class StyleGAN2(Layered, nn.Module):
         if self.c_dim and c is None:
             if self.label is None:
                 raise UserError(f"model '{self._name}' draws {self.c_dim} classes: say which, as in {self._name}:0")
-            c = self._classes(torch.full((len(z),), self.label)).to(z)
+            return self._map.any_w(z, self.label)
         w: torch.Tensor = self._map(z, c)
         return w
 
@@ -211,14 +210,9 @@ class StyleGAN2(Layered, nn.Module):
     def _blocks(self) -> list[Block]:
         return [block for block in self.blocks if isinstance(block, Block)]
 
-    def _classes(self, labels: torch.Tensor) -> torch.Tensor:
-        return one_hot(labels, self.c_dim).to(self.w_avg)
-
     def any_w(self, z: torch.Tensor) -> torch.Tensor:
         """w ``[B, w_dim]`` of the network's label; without one, of its classes in turn. On the CPU."""
-        free = self.c_dim and self.label is None
-        c = self._classes(torch.arange(len(z)) % self.c_dim) if free else None
-        return self.map_w(z.to(self.w_avg), c).cpu()
+        return self._map.any_w(z.to(self.w_avg), self.label).cpu()
 
     @classmethod
     def random(cls, architecture: Architecture, *, seed: int, name: str, sha256: str) -> Self:

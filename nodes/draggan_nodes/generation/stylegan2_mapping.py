@@ -9,7 +9,7 @@ from collections.abc import Mapping
 
 import torch
 from torch import nn
-from torch.nn.functional import leaky_relu, linear
+from torch.nn.functional import leaky_relu, linear, one_hot
 
 from draggan_nodes.generation.stylegan2_state import MAPPING_LR_MULTIPLIER
 
@@ -24,8 +24,8 @@ class MappingNetwork(nn.Module):
     def __init__(self, state: Mapping[str, torch.Tensor]) -> None:
         super().__init__()
         self._depth = sum(name.startswith("fc") for name in state) // 2
-        self._conditional = "embed.weight" in state
-        if self._conditional:
+        self._c_dim = state["embed.weight"].shape[1] if "embed.weight" in state else 0
+        if self._c_dim:
             self._add("embed", state, 1.0, 1.0)
         for i in range(self._depth):
             # The leaky ReLU commutes with its gain, sqrt 2.
@@ -40,11 +40,18 @@ class MappingNetwork(nn.Module):
     def forward(self, z: torch.Tensor, c: torch.Tensor | None) -> torch.Tensor:
         """w ``[B, w_dim]`` of z ``[B, z_dim]`` and, if conditional, c ``[B, c_dim]`` (a row of 0 with a 1)."""
         x = _normalised(z)
-        if self._conditional and c is not None:
+        if self._c_dim and c is not None:
             x = torch.cat([x, _normalised(self._linear(c, "embed"))], 1)
         for i in range(self._depth):
             x = leaky_relu(self._linear(x, f"fc{i}"), 0.2)
         return x
+
+    def any_w(self, z: torch.Tensor, label: int | None = None) -> torch.Tensor:
+        """w ``[B, w_dim]`` of z ``[B, z_dim]`` for a class, without one for all classes in turn."""
+        if not self._c_dim:
+            return self(z, None)  # type: ignore[no-any-return]
+        labels = torch.arange(len(z)) % self._c_dim if label is None else torch.full((len(z),), label)
+        return self(z, one_hot(labels, self._c_dim).to(z))  # type: ignore[no-any-return]
 
     def _linear(self, x: torch.Tensor, layer: str) -> torch.Tensor:
         return linear(x, self.get_buffer(f"{layer}_weight"), self.get_buffer(f"{layer}_bias"))

@@ -16,12 +16,18 @@ def w_statistics(map_w: Callable[[torch.Tensor], torch.Tensor], z_dim: int) -> t
 
     Whitening is the symmetric inverse root of the covariance, to which a thousandth of its mean eigenvalue is
     added: the face model's eigenvalues span 0.004 to 8 about a mean of 0.2 and hardly feel it, but a
-    direction that never varied in the samples keeps a finite weight.
+    direction that never varied in the samples keeps a finite weight. Raises ValueError if w never varies, or is no
+    finite number.
     """
     z = np.random.RandomState(_SAMPLES_SEED).randn(_SAMPLES, z_dim).astype(np.float32)
     with torch.no_grad():
         w = map_w(torch.from_numpy(z)).double()
         mean = w.mean(0)
-        values, vectors = torch.linalg.eigh((w - mean).T @ (w - mean) / (_SAMPLES - 1))
-        whitening = (vectors * (values + values.mean() / 1000).rsqrt()) @ vectors.T
-        return mean.float(), whitening.float()
+        covariance = (w - mean).T @ (w - mean) / (_SAMPLES - 1)
+        if not covariance.isfinite().all():
+            raise ValueError("its mapping gives numbers that are not finite")
+        values, vectors = torch.linalg.eigh(covariance)
+        whitening = ((vectors * (values + values.mean() / 1000).rsqrt()) @ vectors.T).float()
+        if not whitening.isfinite().all():
+            raise ValueError("its mapping gives the same w for all z")
+        return mean.float(), whitening

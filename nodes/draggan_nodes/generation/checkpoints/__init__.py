@@ -13,6 +13,7 @@ from draggan_nodes.generation.checkpoints.checkpoint import Checkpoint, NotReada
 from draggan_runtime import inert
 from draggan_runtime.errors import UserError
 from draggan_runtime.inert import Record
+from draggan_runtime.inert.limits import shown
 
 __all__ = ["Checkpoint", "read_checkpoint", "understand"]
 
@@ -30,13 +31,14 @@ def read_checkpoint(file: Path) -> Checkpoint:
 def understand(data: Any, file: Path) -> Checkpoint:
     """The generator in what was read of ``file``. Raises UserError as :func:`read_checkpoint`."""
     try:
-        for read in _READERS:
-            if (found := read(data)) is not None:
-                return found
+        with np.errstate(all="ignore"):  # numbers that are not finite are told of when all is read
+            for read in _READERS:
+                if (found := read(data)) is not None:
+                    return found
     except NotReadableError as error:
         raise UserError(f"{file} {error}") from error
-    except (AttributeError, IndexError, KeyError, TypeError, ValueError) as error:
-        raise UserError(f"{file} holds a StyleGAN2 that is damaged: {error}") from error
+    except (ArithmeticError, AttributeError, LookupError, TypeError, ValueError) as error:
+        raise UserError(f"{file} holds a StyleGAN2 that is damaged: {shown(str(error))}") from error
     raise UserError(f"{file} holds no StyleGAN2 generator, but {_what(data)}")
 
 
@@ -44,7 +46,7 @@ def _what(data: Any) -> str:
     if isinstance(data, Mapping):
         return f"a dict of {some(data)}"
     if isinstance(data, Record):
-        return f"an object of class {data.name}"
+        return f"an object of class {shown(data.name)}"
     if isinstance(data, list | tuple):
         return f"a list of {len(data)}"
     if isinstance(data, np.ndarray):

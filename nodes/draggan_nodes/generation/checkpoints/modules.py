@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from draggan_nodes.generation.checkpoints.checkpoint import State
+from draggan_nodes.generation.checkpoints.checkpoint import State, joined
 from draggan_runtime.inert import Record
 
 
@@ -27,7 +27,7 @@ def submodules(module: Any, prefix: str = "") -> Iterator[tuple[str, Any]]:
     yield prefix, module
     for name, inner in (attributes(module)["_modules"] or {}).items():
         if is_module(inner):
-            yield from submodules(inner, f"{prefix}.{name}" if prefix else str(name))
+            yield from submodules(inner, joined(prefix, name, "."))
 
 
 def state_dict(module: Any) -> State:
@@ -37,5 +37,5 @@ def state_dict(module: Any) -> State:
         for kind in ("_parameters", "_buffers"):
             for name, tensor in (attributes(inner).get(kind) or {}).items():
                 if isinstance(tensor, np.ndarray):
-                    out[f"{prefix}.{name}" if prefix else str(name)] = tensor
+                    out[joined(prefix, name, ".")] = tensor
     return out

@@ -12,13 +12,23 @@ from typing import Any
 
 import numpy as np
 
-from draggan_nodes.generation.checkpoints.checkpoint import Checkpoint, NotReadableError, State
+from draggan_nodes.generation.checkpoints.checkpoint import (
+    Checkpoint,
+    NotReadableError,
+    State,
+    numbers,
+    positive,
+    refuse_stylegan3,
+    word,
+)
 from draggan_nodes.generation.checkpoints.modules import attributes, is_module, state_dict, submodules
 from draggan_nodes.generation.stylegan2_state import MAPPING_LR_MULTIPLIER
+from draggan_runtime.inert.limits import shown
+from draggan_runtime.inert.pieces import same
 
 #: Where the generator lies in a file of several networks; the running mean of the weights is the best.
 _KEYS = ("G_ema", "G", "generator", "g_ema")
-_LAYER = re.compile(r"synthesis\.b(\d+)\.conv[01]")
+_LAYER = re.compile(r"synthesis\.b(\d{1,5})\.conv[01]")
 
 
 def read(data: Any) -> Checkpoint | None:
@@ -32,9 +42,8 @@ def read(data: Any) -> Checkpoint | None:
     inner = attributes(found)["_modules"]
     if not is_module(inner.get("mapping")) or not is_module(inner.get("synthesis")):
         return None
-    tensors = state_dict(found)
-    if "synthesis.input.freqs" in tensors:
-        raise NotReadableError("is a StyleGAN3, whose pictures come of another kind of network; give a StyleGAN2")
+    tensors = numbers(state_dict(found))
+    refuse_stylegan3(tensors)
     return Checkpoint(_format(found, whole), _plain(found, tensors), _clamp(found))
 
 
@@ -59,19 +68,21 @@ def _plain(generator: Any, tensors: State) -> State:
     for name, module in submodules(generator):
         said = attributes(module)
         architecture, activation = said.get("architecture", "skip"), said.get("activation", "lrelu")
-        if architecture != "skip" and re.fullmatch(r"synthesis\.b\d+", name):
-            raise NotReadableError(f"has the architecture '{architecture}', where only 'skip' is drawn")
-        if activation != "lrelu" and (_LAYER.fullmatch(name) or name.startswith("mapping.fc")):
-            raise NotReadableError(f"has the activation '{activation}' in {name}, where only 'lrelu' is drawn")
-        if name.startswith("mapping.fc") and (multiplier := said.get("bias_gain", MAPPING_LR_MULTIPLIER)):
-            share = np.float32(multiplier / MAPPING_LR_MULTIPLIER)
+        if not same(architecture, "skip") and re.fullmatch(r"synthesis\.b\d+", name):
+            raise NotReadableError(f"has the architecture {word(architecture)}, where only 'skip' is drawn")
+        if not same(activation, "lrelu") and (_LAYER.fullmatch(name) or name.startswith("mapping.fc")):
+            raise NotReadableError(
+                f"has the activation {word(activation)} in {shown(name)}, where only 'lrelu' is drawn"
+            )
+        if name.startswith("mapping.fc") and "bias_gain" in said:
+            share = np.float32(positive(said["bias_gain"], "learning-rate multiplier") / MAPPING_LR_MULTIPLIER)
             if share != 1:
                 out[f"{name}.weight"], out[f"{name}.bias"] = out[f"{name}.weight"] * share, out[f"{name}.bias"] * share
-        if _LAYER.fullmatch(name) and f"{name}.noise_const" not in out:
-            side = int(name.split(".b")[1].split(".")[0])
-            rows, columns = _shape_at(out, side)
-            out[f"{name}.noise_const"] = np.zeros((rows, columns), np.float32)
-            out[f"{name}.noise_strength"] = np.zeros((), np.float32)
+        if (layer := _LAYER.fullmatch(name)) and f"{name}.noise_const" not in out:
+            none = np.zeros((), np.float32)
+            # One number, repeated: of what size it would be is not checked yet.
+            out[f"{name}.noise_const"] = np.broadcast_to(none, _shape_at(out, int(layer[1])))
+            out[f"{name}.noise_strength"] = none
     return out
 
 
@@ -84,8 +95,8 @@ def _shape_at(tensors: State, side: int) -> tuple[int, int]:
 
 
 def _clamp(generator: Any) -> float | None:
-    said = {attributes(m).get("conv_clamp") for name, m in submodules(generator) if _LAYER.fullmatch(name)}
-    if len(said) > 1:
+    said = [attributes(m).get("conv_clamp") for name, m in submodules(generator) if _LAYER.fullmatch(name)]
+    clamps = {None if clamp is None else positive(clamp, "clamp") for clamp in said}
+    if len(clamps) > 1:
         raise NotReadableError("clamps some layers and others not, or at other values; only one is known")
-    (clamp,) = said or {None}
-    return None if clamp is None else float(clamp)
+    return clamps.pop() if clamps else None

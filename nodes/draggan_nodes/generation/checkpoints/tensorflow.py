@@ -11,9 +11,18 @@ from typing import Any
 
 import numpy as np
 
-from draggan_nodes.generation.checkpoints.checkpoint import Checkpoint, NotReadableError, State
+from draggan_nodes.generation.checkpoints.checkpoint import (
+    Checkpoint,
+    NotReadableError,
+    State,
+    joined,
+    numbers,
+    positive,
+    word,
+)
 from draggan_nodes.generation.stylegan2_state import FILTER, MAPPING_LR_MULTIPLIER
 from draggan_runtime.inert import Record
+from draggan_runtime.inert.pieces import same
 
 Array = np.ndarray[Any, Any]
 
@@ -25,11 +34,11 @@ def read(data: Any) -> Checkpoint | None:
         return None
     said = _static(network)
     for name, known in (("architecture", "skip"), ("nonlinearity", "lrelu"), ("mapping_nonlinearity", "lrelu")):
-        if said.get(name, known) != known:
-            raise NotReadableError(f"has {name} '{said[name]}', where only '{known}' is drawn")
-    if list(said.get("resample_kernel", FILTER)) != list(FILTER):
-        raise NotReadableError(f"resamples with {said['resample_kernel']}, where only {list(FILTER)} is drawn")
-    variables = dict(_variables(network))
+        if not same(said.get(name, known), known):
+            raise NotReadableError(f"has {name} {word(said[name])}, where only '{known}' is drawn")
+    if not _is_filter(said.get("resample_kernel", FILTER)):
+        raise NotReadableError(f"resamples with another filter than {list(FILTER)}, the only one drawn")
+    variables = numbers(dict(_variables(network)))
     if "mapping/LabelConcat/weight" in variables:
         raise NotReadableError("joins its labels to z as the first StyleGAN2 did, which is not drawn")
     if "synthesis/4x4/Const/const" not in variables:
@@ -38,8 +47,13 @@ def read(data: Any) -> Checkpoint | None:
     return Checkpoint(
         "StyleGAN2 of TensorFlow (stylegan2, stylegan2-ada)",
         {**_mapping(variables, said.get("mapping_lrmul", MAPPING_LR_MULTIPLIER)), **_synthesis(variables)},
-        None if clamp is None else float(clamp),
+        None if clamp is None else positive(clamp, "clamp"),
     )
+
+
+def _is_filter(taps: Any) -> bool:
+    known = type(taps) in (list, tuple) and len(taps) == len(FILTER) and all(type(tap) in (int, float) for tap in taps)
+    return known and tuple(taps) == FILTER
 
 
 def _is_network(value: object) -> bool:
@@ -54,20 +68,20 @@ def _static(network: Any) -> dict[str, Any]:
     return out
 
 
-def _variables(network: Any, prefix: str = "") -> Iterator[tuple[str, Array]]:
+def _variables(network: Any, prefix: str = "") -> Iterator[tuple[str, Any]]:
     for name, value in network.state["variables"]:
-        yield f"{prefix}{name}", np.asarray(value)
+        yield joined(prefix, name, "/"), value
     for name, inner in (network.state.get("components") or {}).items():
         if _is_network(inner):
-            yield from _variables(inner, f"{prefix}{name}/")
+            yield from _variables(inner, joined(prefix, name, "/"))
 
 
-def _mapping(variables: State, lr_multiplier: float) -> State:
+def _mapping(variables: State, lr_multiplier: Any) -> State:
     out = {"mapping.w_avg": variables["dlatent_avg"]} if "dlatent_avg" in variables else {}
     if "mapping/LabelEmbed/weight" in variables:
         out["mapping.embed.weight"] = variables["mapping/LabelEmbed/weight"].T
         out["mapping.embed.bias"] = variables["mapping/LabelEmbed/bias"]
-    share = np.float32(lr_multiplier / MAPPING_LR_MULTIPLIER)
+    share = np.float32(positive(lr_multiplier, "learning-rate multiplier") / MAPPING_LR_MULTIPLIER)
     i = 0
     while f"mapping/Dense{i}/weight" in variables:
         out[f"mapping.fc{i}.weight"] = variables[f"mapping/Dense{i}/weight"].T * share

@@ -33,7 +33,7 @@ def load(model: str) -> Encoder:
     said = tensor_files.said(file)
     if (said.get("format"), said.get("sha256")) != (FORMAT, models.find(model).info.sha256):
         raise UserError(f"{file} is damaged or of another version; train it again: {train}")
-    return Encoder.of_tensors(tensor_files.read(file))
+    return Encoder.of_tensors(tensor_files.read(file, f"train it again: {train}"))
 
 
 def curve_text(curve: Sequence[tuple[int, float]]) -> str:
