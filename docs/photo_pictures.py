@@ -1,6 +1,6 @@
 """Make the pictures of docs/photos.md: python docs/photo_pictures.py PHOTO... [FOLDER]
 
-Each photo is inverted by the preset, made to smile, and turned; each edit is pasted back. Takes minutes a photo.
+Each photo is inverted by the preset, from the mean face; made to smile, and turned; each edit is pasted back. Takes minutes a photo.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ def pairs(picture: np.ndarray) -> dict[str, list[draggan.api.Pair]]:
 
 def row(photo: Path, folder: Path) -> None:
     """The piece, the picture of what was found for it, and the photo after each edit."""
-    with draggan.open(photo=photo) as session:
+    with draggan.open(photo=photo, set=["source.encoder=no"]) as session:
         piece, picture = np.asarray(session.app.placed.piece), session.image()
         print(photo, scores(piece, picture))
         shown = [piece, picture]
