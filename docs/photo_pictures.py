@@ -1,6 +1,7 @@
 """Make the pictures of docs/photos.md: python docs/photo_pictures.py PHOTO... [FOLDER]
 
-Each photo is inverted by the preset, from the mean face; made to smile, and turned; each edit is pasted back. Takes minutes a photo.
+Each photo is inverted by the preset, from the mean face, then made to smile, and turned; each edit is pasted back.
+Takes minutes a photo.
 """
 
 from __future__ import annotations
