@@ -458,6 +458,22 @@ def test_a_session_is_opened_by_its_name_and_without_one_what_was_saved_last(sha
         assert (command["verb"], command["argument"]) == ("open", typed)
 
 
+def test_a_key_pressed_right_after_the_line_is_a_key_again(shared: App, folder: Path) -> None:
+    running = shared.afresh()
+    for key, verb in (("s", "save"), ("z", None), ("o", None)):
+        running.key("o")
+        running.hand(lambda hand: hand["typed"] == "")
+        running.screen.xdotool("type", "--delay", 5, "kept.draggan")
+        running.hand(lambda hand: hand["typed"] == "kept.draggan")
+        running.screen.xdotool("key", "--delay", 0, "Return", key)
+        assert running.next("command")["verb"] == "open"
+        if verb:
+            assert running.next("command")["verb"] == verb
+    running.hand(lambda hand: hand["typed"] == "")  # of z nothing came: it is no ctrl+z
+    running.key("Escape")
+    running.hand(lambda hand: hand["typed"] is None)
+
+
 def test_what_is_no_photo_is_said_and_nothing_changes(shared: App, folder: Path) -> None:
     running = shared.afresh()
     running.pair((300, 300), (400, 300))

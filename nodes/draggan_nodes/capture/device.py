@@ -73,7 +73,8 @@ class WindowDevice:
         while (code := cv2.pollKey()) != -1:
             keys.append(key_name(code))
         wheel, self._wheel = self._wheel, []
-        return keys + wheel + (self._events.take() if self._events is not None else [])
+        heard = self._events.take() if self._events is not None else []
+        return keys + wheel + [key_name(ord(name)) if len(name) == 1 else name for name in heard]
 
     def typed(self) -> list[str]:
         """What has been typed since the last call: characters, "enter", "tab", "backspace", "escape", "ctrl+u"."""

@@ -86,7 +86,8 @@ class WindowEvents:
     def take(self) -> list[str]:
         """What came since the last call, as keys: "wheel up", "wheel down", and the letter that ctrl stands for.
 
-        While ``typing``: characters, "enter", "tab", "backspace", "escape" and "ctrl+u".
+        While ``typing``: characters, "enter", "tab", "backspace", "escape" and "ctrl+u"; after it too, of what was
+        pressed before the keys were Qt's again.
         """
         names = []
         event = _Event()
@@ -95,7 +96,7 @@ class WindowEvents:
             press = event.press
             if press.type == _BUTTON_PRESS and press.code in _WHEEL:
                 names.append(_WHEEL[press.code])
-            elif press.type == _KEY_PRESS and self._typing:
+            elif press.type == _KEY_PRESS and (self._typing or not press.state & _CONTROL):
                 names += self._typed(event)
             elif press.type == _KEY_PRESS and press.code in self._letters:
                 names.append(self._letters[press.code][press.state & _SHIFT])
